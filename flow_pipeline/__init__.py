@@ -1,0 +1,1 @@
+"""Azure flow logs, from the blobs to the day's top ports, sources and targets."""
