@@ -1,0 +1,202 @@
+"""Looking up addresses: for each written hour, what was known of every address in its flows.
+
+Belongs here: building `ip_lookup`. A row holds an address, its country and the threat entry that
+listed it, for a span of time in which the same was known of it: nearly always one row an address,
+more only where a feed changed during those hours. So a flow is judged by what was known when it
+happened, with one join by equality.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flow_pipeline.enrichment.country import CountryDatabase
+from flow_pipeline.enrichment.threat_feeds import ThreatSpan
+from flow_pipeline.errors import LakeBusy
+from flow_pipeline.lake import FOOTER_KEY, CommitRefused, Lake, Snapshot, TableSpec, footer_bytes
+from flow_pipeline.landing import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.partitions import Partition, utc_now, written_partition
+from flow_pipeline.threat_history import ThreatHistory
+
+LOOKUP_COLUMNS = pa.schema(
+    [
+        ("ip", pa.string()),
+        ("country", pa.string()),
+        ("threat_feed", pa.string()),
+        ("threat_entry", pa.string()),
+        ("threat_type", pa.string()),
+        ("valid_from", pa.timestamp("ms")),
+        ("valid_to", pa.timestamp("ms")),
+        ("looked_up_at", pa.timestamp("ms")),
+        ("country_db", pa.string()),
+    ]
+)
+IP_LOOKUP = TableSpec(
+    "ip_lookup",
+    LOOKUP_COLUMNS.append(pa.field("written_date", pa.date32())).append(
+        pa.field("written_hour", pa.int32())
+    ),
+    ("written_date", "written_hour"),
+)
+
+# Part of every look-up's id: raise it when the same inputs would give other rows.
+LOOKUP_VERSION = 1
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class LookedUpHour:
+    """What looking up a written hour came to."""
+
+    hour: datetime
+    addresses: int
+    listed: int
+    size: int
+    changed: bool
+
+
+@dataclass(frozen=True)
+class ReferenceData:
+    """What addresses are looked up in."""
+
+    countries: CountryDatabase
+    threats: ThreatHistory
+    # The same scanners come back every hour.
+    _known: dict[str, str | None] = field(default_factory=dict, repr=False)
+
+    def country_of(self, address: str) -> str | None:
+        """The country of an address, ISO alpha-2; None if it is not known or not public."""
+        if address not in self._known:
+            self._known[address] = self.countries.country_of(address)
+        return self._known[address]
+
+    def version_for(self, landings: Iterable[Landing]) -> str:
+        """An id of the reference data that applies to the flows of some landings."""
+        latest = max(
+            (
+                time
+                for landing in landings
+                if (time := landing.file.highest.get("flow_time")) is not None
+            ),
+            default=None,
+        )
+        applied = [LOOKUP_VERSION, self.countries.version, self.threats.version_before(latest)]
+        return hashlib.sha256(footer_bytes({"applied": applied})).hexdigest()[:16]
+
+
+def lookup_id(landings: Sequence[Landing], reference: ReferenceData) -> str:
+    """The id of the look-up that these landings should have today."""
+    ids = sorted(landing.manifest.landing_id for landing in landings)
+    content = {"landings": ids, "reference": reference.version_for(landings)}
+    return hashlib.sha256(footer_bytes(content)).hexdigest()[:32]
+
+
+def look_up_hour(
+    lake: Lake,
+    reference: ReferenceData,
+    hour: datetime,
+    now: Callable[[], datetime] = utc_now,
+) -> LookedUpHour:
+    """Look up every distinct address of a written hour, unless that stands already.
+
+    Raises LakeBusy if other writers won every time.
+    """
+    partition = written_partition(hour)
+    for _ in range(_ATTEMPTS):
+        target = lake.existing(IP_LOOKUP)
+        landed = lake.existing(LANDED_TUPLES)
+        landings = [read_landing(file) for file in landed.files_of(partition)]
+        wanted = lookup_id(landings, reference)
+        old = target.files_of(partition)
+        if len(old) == 1 and (footer := old[0].footer())["id"] == wanted:
+            return LookedUpHour(hour, footer["addresses"], footer["listed"], old[0].size, False)
+        try:
+            return _write(target, partition, hour, landings, reference, wanted, now())
+        except CommitRefused:
+            continue
+    raise LakeBusy(
+        f"The look-up of {hour:%Y-%m-%dT%H} was changed by other runs {_ATTEMPTS} times",
+        "One run at a time for the same hour, or a few",
+        "Run again when the others have ended",
+    )
+
+
+def _write(
+    target: Snapshot,
+    partition: Partition,
+    hour: datetime,
+    landings: Sequence[Landing],
+    reference: ReferenceData,
+    wanted: str,
+    now: datetime,
+) -> LookedUpHour:
+    addresses = _distinct_addresses(landings)
+    countries = [reference.country_of(address) for address in addresses]
+    rows: list[tuple[str, str | None, ThreatSpan]] = []
+    listed = 0
+    for address, country in zip(addresses, countries, strict=True):
+        spans = reference.threats.matcher.spans_of(address)
+        listed += bool(spans)
+        rows += [(address, country, span) for span in _filled(spans)]
+    table = pa.table(
+        [
+            [address for address, _, _ in rows],
+            [country for _, country, _ in rows],
+            [span.feed or None for _, _, span in rows],
+            [span.entry or None for _, _, span in rows],
+            [span.threat_type for _, _, span in rows],
+            [span.listed_from for _, _, span in rows],
+            [span.listed_to for _, _, span in rows],
+            [now] * len(rows),
+            [reference.countries.version] * len(rows),
+        ],
+        schema=LOOKUP_COLUMNS,
+    )
+    footer = {"id": wanted, "addresses": len(addresses), "listed": listed}
+    path = target.stage(partition)
+    with pq.ParquetWriter(path, LOOKUP_COLUMNS, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({FOOTER_KEY: footer_bytes(footer)})
+    size = path.stat().st_size
+    try:
+        target.commit(partition, [path], target.files_of(partition))
+    except CommitRefused:
+        path.unlink(missing_ok=True)
+        raise
+    return LookedUpHour(hour, len(addresses), listed, size, True)
+
+
+def _distinct_addresses(landings: Sequence[Landing]) -> list[str]:
+    found: set[str] = set()
+    for landing in landings:
+        table = pq.read_table(landing.file.path, columns=["src_ip", "dst_ip"], partitioning=None)
+        for column in table.columns:
+            found.update(pc.unique(column).to_pylist())
+    return sorted(address for address in found if address is not None)
+
+
+def _filled(spans: Sequence[ThreatSpan]) -> list[ThreatSpan]:
+    """Spans that cover all time: between those that are listed stand those that are not."""
+    filled: list[ThreatSpan] = []
+    covered_to: datetime | None = None
+    is_open = True
+    for span in spans:
+        if span.listed_from is not None and (covered_to is None or covered_to < span.listed_from):
+            filled.append(_unlisted(covered_to, span.listed_from))
+        filled.append(span)
+        covered_to = span.listed_to
+        is_open = covered_to is not None
+    if is_open:
+        filled.append(_unlisted(covered_to, None))
+    return filled
+
+
+def _unlisted(start: datetime | None, end: datetime | None) -> ThreatSpan:
+    return ThreatSpan(start, end, "", "", None)

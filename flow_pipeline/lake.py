@@ -1,0 +1,409 @@
+"""The lake: Delta tables on a disk, their snapshots, and the one way to change a partition.
+
+Belongs here: creating tables, snapshots, staging and committing files, footers, retention. What a
+file holds and when it is made belongs to `landing` and `modelling`; how tables look from SQL to
+`lake_views`.
+
+A file is written under a new name and never touched again. One commit adds it and removes the one
+that it replaces, and carries an application transaction named after table and partition: a writer
+whose snapshot is no longer the newest for that partition is refused (`CommitRefused`) and has to
+read its inputs again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from flow_pipeline.errors import LakeError, LakeVersionError
+from flow_pipeline.partitions import Partition
+
+LAKE_VERSION = 1
+FOOTER_KEY = b"flow_pipeline"
+_MARKER = "lake.json"
+# A checkpoint keeps opening a table cheap however many commits it has.
+_TABLE_PROPERTIES = {"delta.checkpointInterval": "50"}
+
+
+class CommitRefused(Exception):
+    """Another writer changed the partition since the snapshot: read the inputs again.
+
+    No failure that a user sees: whoever commits catches it and tries again, a bounded number of
+    times.
+    """
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table's name, its columns (partition columns last) and how it is partitioned."""
+
+    name: str
+    schema: pa.Schema
+    partition_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One file of a snapshot. `lowest`, `highest` hold the statistics of columns that have any."""
+
+    path: Path
+    partition: Partition
+    rows: int
+    size: int
+    lowest: Mapping[str, Any] = field(hash=False)
+    highest: Mapping[str, Any] = field(hash=False)
+
+    def footer(self) -> dict[str, Any]:
+        """What the writer recorded of this file's origin."""
+        return read_footer(self.path)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one version: its files, and what is needed to commit on top of it."""
+
+    spec: TableSpec
+    root: Path
+    version: int
+    files: tuple[LakeFile, ...]
+    _delta: DeltaTable
+
+    @cached_property
+    def by_partition(self) -> dict[Partition, tuple[LakeFile, ...]]:
+        """The files of each partition that has any."""
+        found: dict[Partition, list[LakeFile]] = {}
+        for file in self.files:
+            found.setdefault(file.partition, []).append(file)
+        return {partition: tuple(files) for partition, files in found.items()}
+
+    def files_of(self, partition: Partition) -> tuple[LakeFile, ...]:
+        """The files of one partition; none if it was never written."""
+        return self.by_partition.get(partition, ())
+
+    def stage(self, partition: Partition) -> Path:
+        """A new name in the partition's directory, which is made. Nobody reads it before commit."""
+        directory = self.root / partition.path
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / f"{uuid.uuid4().hex}.parquet"
+
+    def commit(
+        self,
+        partition: Partition,
+        added: Sequence[Path],
+        replaced: Iterable[LakeFile],
+    ) -> None:
+        """Add staged files and remove those that they replace, in one commit.
+
+        Raises CommitRefused if the partition changed since this snapshot was taken.
+        """
+        now = int(datetime.now().timestamp() * 1000)
+        values = partition.as_dict()
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(
+                path=path.relative_to(self.root).as_posix(),
+                size=path.stat().st_size,
+                partition_values=values,
+                modification_time=now,
+                data_change=True,
+                stats=_statistics(path),
+            )
+            for path in added
+        ]
+        actions += [
+            RemoveAction(
+                path=file.path.relative_to(self.root).as_posix(),
+                data_change=True,
+                deletion_timestamp=now,
+                size=file.size,
+                partition_values=values,
+            )
+            for file in replaced
+        ]
+        app_id = f"{self.spec.name}/{partition.path}"
+        number = (self._delta.transaction_version(app_id) or 0) + 1
+        for path in added:
+            _flush(path)
+        try:
+            self._delta.create_write_transaction(
+                actions,
+                "append",
+                self.spec.schema,
+                partition_by=list(self.spec.partition_by),
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(app_id, number)]
+                ),
+            )
+        except CommitFailedError as error:
+            raise CommitRefused(str(error)) from error
+
+
+class Lake:
+    """A lake's directory. Opening it checks that this program may read it."""
+
+    def __init__(self, root: Path, marker: dict[str, Any]) -> None:
+        self.root = root
+        self._marker = marker
+
+    @classmethod
+    def open(cls, root: Path, *, is_sample: bool = False) -> Lake:
+        """Open the lake, or begin one in an empty or absent directory.
+
+        Raises LakeVersionError for another layout, LakeError if the directory cannot be used, or
+        if generated data would mix with real ones.
+        """
+        path = root / _MARKER
+        try:
+            marker = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            marker = {"version": LAKE_VERSION, "is_sample": is_sample, "start": None}
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                if any(root.glob("*/_delta_log")):
+                    raise LakeError(
+                        f"The lake {root} has tables but no {_MARKER}",
+                        "A lake that this program wrote",
+                        f"Restore {_MARKER}, or set FLOW_LAKE to another directory",
+                    )
+                _write_marker(root, marker)
+            except OSError as error:
+                raise _unusable(root, error) from None
+        except (OSError, ValueError) as error:
+            raise _unusable(root, error) from None
+        if marker["version"] != LAKE_VERSION:
+            raise LakeVersionError(
+                f"The lake {root} has layout {marker['version']}",
+                f"This program reads and writes layout {LAKE_VERSION}",
+                "Use the version that wrote it, or set FLOW_LAKE to a new directory and land again",
+            )
+        if bool(marker["is_sample"]) != is_sample:
+            kind, other = ("generated", "real") if marker["is_sample"] else ("real", "generated")
+            raise LakeError(
+                f"The lake {root} holds {kind} data",
+                f"{other.capitalize()} data go to a lake of their own",
+                "Set FLOW_LAKE to another directory",
+            )
+        return cls(root, marker)
+
+    @classmethod
+    def open_to_read(cls, root: Path) -> Lake:
+        """Open a lake that exists, whatever it holds. Raises LakeError if there is none."""
+        try:
+            marker = json.loads((root / _MARKER).read_bytes())
+        except (OSError, ValueError):
+            raise LakeError(
+                f"There is no lake in {root}",
+                "A directory that `flow-pipeline run` made",
+                "Run `flow-pipeline run` first, or set FLOW_LAKE to where the lake is",
+            ) from None
+        return cls.open(root, is_sample=bool(marker["is_sample"]))
+
+    @property
+    def start(self) -> datetime | None:
+        """The first written hour, as recorded; None before the first run."""
+        return datetime.fromisoformat(self._marker["start"]) if self._marker["start"] else None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the lake holds the generated sample."""
+        return bool(self._marker["is_sample"])
+
+    def record_start(self, hour: datetime) -> None:
+        """Record the first written hour, so that partitions need no network to be defined."""
+        if self._marker["start"] != hour.isoformat():
+            self._marker["start"] = hour.isoformat()
+            _write_marker(self.root, self._marker)
+
+    def table_names(self) -> list[str]:
+        """The names of the tables that exist."""
+        return sorted(log.parent.name for log in self.root.glob("*/_delta_log"))
+
+    def ensure_table(self, spec: TableSpec) -> None:
+        """Create a table unless it is there. Losing the race to create it is no error."""
+        path = self.root / spec.name
+        if DeltaTable.is_deltatable(str(path)):
+            return
+        try:
+            DeltaTable.create(
+                str(path),
+                spec.schema,
+                mode="ignore",
+                partition_by=list(spec.partition_by),
+                configuration=_TABLE_PROPERTIES,
+            )
+        except DeltaError:
+            if not DeltaTable.is_deltatable(str(path)):
+                raise
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The newest version of a table; None if it does not exist yet."""
+        root = self.root / name
+        try:
+            delta = DeltaTable(str(root))
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise _unusable(root, error) from None
+        partition_by = tuple(delta.metadata().partition_columns)
+        schema = pa.schema(cast(Any, delta.schema().to_arrow()))
+        spec = TableSpec(name, schema, partition_by)
+        actions = pa.table(cast(Any, delta.get_add_actions(flatten=True))).to_pylist()
+        files = tuple(
+            sorted((_file(root, partition_by, row) for row in actions), key=_file_order)
+        )
+        return Snapshot(spec, root, delta.version(), files, delta)
+
+    def existing(self, spec: TableSpec) -> Snapshot:
+        """The newest version of a table that is created if need be."""
+        self.ensure_table(spec)
+        snapshot = self.snapshot(spec.name)
+        assert snapshot is not None, f"{spec.name} was just created"
+        return snapshot
+
+    def vacuum(self, keep: timedelta) -> int:
+        """Delete files that were replaced, or staged and never committed, longer ago than `keep`.
+
+        Returns how many.
+        """
+        hours = max(1, int(keep / timedelta(hours=1)))
+        return sum(
+            len(
+                DeltaTable(str(self.root / name)).vacuum(
+                    retention_hours=hours,
+                    enforce_retention_duration=False,
+                    dry_run=False,
+                    full=True,
+                )
+            )
+            for name in self.table_names()
+        )
+
+
+def read_footer(path: Path) -> dict[str, Any]:
+    """What the writer of a Parquet file recorded of its origin.
+
+    Raises LakeError if the file is missing or has no such record.
+    """
+    try:
+        recorded = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unusable(path, error) from None
+    if FOOTER_KEY not in recorded:
+        raise LakeError(
+            f"{path} does not say what it is made of",
+            "A file that this program wrote",
+            "Delete the table's directory and run again; what can be rebuilt will be",
+        )
+    return json.loads(recorded[FOOTER_KEY])
+
+
+def footer_bytes(recorded: Mapping[str, Any]) -> bytes:
+    """A footer as it stands in a file: the same content gives the same bytes."""
+    return json.dumps(recorded, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _file(root: Path, partition_by: Sequence[str], row: Mapping[str, Any]) -> LakeFile:
+    values = tuple(
+        (name, _partition_text(row[f"partition.{name}"])) for name in partition_by
+    )
+    return LakeFile(
+        path=root / row["path"],
+        partition=Partition(values),
+        rows=row["num_records"] or 0,
+        size=row["size_bytes"],
+        lowest=_prefixed(row, "min."),
+        highest=_prefixed(row, "max."),
+    )
+
+
+def _prefixed(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in row.items()
+        if name.startswith(prefix) and value is not None
+    }
+
+
+def _file_order(file: LakeFile) -> tuple[Partition, str]:
+    return (file.partition, file.path.name)
+
+
+def _partition_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _statistics(path: Path) -> str:
+    """Row count, and lowest and highest values of numbers and times, so that engines can prune."""
+    metadata = pq.read_metadata(path)
+    lowest: dict[str, Any] = {}
+    highest: dict[str, Any] = {}
+    unknown: set[str] = set()
+    for group_no in range(metadata.num_row_groups):
+        group = metadata.row_group(group_no)
+        for column_no in range(group.num_columns):
+            column = group.column(column_no)
+            name = column.path_in_schema
+            statistics = column.statistics
+            if statistics is None or not statistics.has_min_max:
+                if statistics is None or statistics.null_count != group.num_rows:
+                    unknown.add(name)
+                continue
+            low, high = statistics.min, statistics.max
+            if isinstance(low, (int, date)) and not isinstance(low, bool):
+                lowest[name] = min(lowest.get(name, low), low)
+                highest[name] = max(highest.get(name, high), high)
+    return json.dumps(
+        {
+            "numRecords": metadata.num_rows,
+            "minValues": {k: _json_value(v) for k, v in lowest.items() if k not in unknown},
+            "maxValues": {k: _json_value(v) for k, v in highest.items() if k not in unknown},
+        }
+    )
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _flush(path: Path) -> None:
+    # The log must not name a file whose bytes a power cut can still take away.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_marker(root: Path, marker: Mapping[str, Any]) -> None:
+    replace_file(root / _MARKER, json.dumps(marker, indent=2).encode() + b"\n")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file so that a reader sees the old one or the new one, never a part."""
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staged.write_bytes(content)
+    _flush(staged)
+    staged.replace(path)
+
+
+def _unusable(path: Path, error: Exception) -> LakeError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return LakeError(
+        f"The lake cannot be used: {path}: {reason}",
+        "A directory that can be read and written, with space left",
+        "Check permissions and space, or set FLOW_LAKE to another directory",
+    )

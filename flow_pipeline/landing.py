@@ -1,0 +1,459 @@
+"""Landing: a written hour of blobs becomes one file per source, with its manifest in the footer.
+
+Belongs here: which blobs are read, which rows are carried over, and the bookkeeping that proves it.
+Tuples read, decoded or rejected, and the manifest are one file, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from flow_pipeline.errors import BlobChanged, BlobGone, LakeBusy
+from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
+from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
+from flow_pipeline.flowlog.schema import LANDED_SCHEMA
+from flow_pipeline.lake import (
+    FOOTER_KEY,
+    CommitRefused,
+    Lake,
+    LakeFile,
+    Snapshot,
+    TableSpec,
+    footer_bytes,
+)
+from flow_pipeline.partitions import Partition, settled_at, utc_now, written_partition
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+LANDED_TUPLES = TableSpec(
+    "landed_tuples",
+    LANDED_SCHEMA.append(pa.field("written_date", pa.date32())).append(
+        pa.field("written_hour", pa.int32())
+    ),
+    ("written_date", "written_hour"),
+)
+
+# Part of every landing's id: raise it when the same blob would be decoded into other rows.
+LANDING_VERSION = 1
+_ATTEMPTS = 5
+# Small enough to carry over a blob's rows cheaply, large enough for dictionaries to pay.
+_ROW_GROUP_ROWS = 65_536
+# These rise evenly within a blob; the differences take a fraction of a dictionary's room.
+_DELTA_COLUMNS = ("flow_time", "record_no", "flow_no", "group_no", "tuple_no")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(_Record):
+    """What was wrong with a blob as a whole or with one of its records."""
+
+    code: str
+    detail: str
+    record_no: int | None
+
+
+class BlobManifest(_Record):
+    """One blob as it was read. `tuples` = landed + rejected; its rows begin at `first_row`."""
+
+    blob: str
+    etag: str
+    size: int
+    records: int
+    tuples: int
+    rejected: int
+    rejects: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    problem_count: int
+    versions: Mapping[int, int]
+    event_hours: Mapping[datetime, int]
+    digest: str
+    first_row: int
+    landed_at: datetime
+    gone_at: datetime | None
+
+
+class Manifest(_Record):
+    """What a landed file is made of; stands in its footer.
+
+    `sources` are all sources that were configured when the hour was looked at: with `listed_at` it
+    tells whether the hour is complete.
+    """
+
+    version: int
+    source: str
+    sources: tuple[str, ...]
+    written_hour: datetime
+    listed_at: datetime
+    landing_id: str
+    blobs: tuple[BlobManifest, ...]
+
+    @property
+    def tuples(self) -> int:
+        """Tuples read, decoded or not."""
+        return sum(blob.tuples for blob in self.blobs)
+
+    @property
+    def rejected(self) -> int:
+        """Tuples that could not be decoded."""
+        return sum(blob.rejected for blob in self.blobs)
+
+    @property
+    def event_hours(self) -> set[datetime]:
+        """The hours in which the decoded flows happened."""
+        return {hour for blob in self.blobs for hour in blob.event_hours}
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A landed file with its manifest."""
+
+    file: LakeFile
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class LandedHour:
+    """What landing a written hour came to. `changed`: rows differ from what the lake held."""
+
+    hour: datetime
+    manifests: tuple[Manifest, ...]
+    changed: bool
+    blobs_read: int
+    bytes_read: int
+    size: int
+
+    @property
+    def blobs(self) -> int:
+        """Blobs whose rows the lake holds for this hour."""
+        return sum(len(manifest.blobs) for manifest in self.manifests)
+
+    @property
+    def tuples(self) -> int:
+        """Tuples of this hour, rejected ones included."""
+        return sum(manifest.tuples for manifest in self.manifests)
+
+    @property
+    def rejected(self) -> int:
+        """Tuples of this hour that could not be decoded."""
+        return sum(manifest.rejected for manifest in self.manifests)
+
+    @property
+    def event_hours(self) -> set[datetime]:
+        """The hours in which this hour's flows happened."""
+        return {hour for manifest in self.manifests for hour in manifest.event_hours}
+
+    @property
+    def problems(self) -> list[tuple[str, Problem]]:
+        """Blob and problem, for what concerns whole blobs or records."""
+        return [
+            (blob.blob, problem)
+            for manifest in self.manifests
+            for blob in manifest.blobs
+            for problem in blob.problems
+        ]
+
+
+def read_landing(file: LakeFile) -> Landing:
+    """A landed file's manifest, from its footer."""
+    return Landing(file, Manifest.model_validate(file.footer()))
+
+
+def land_hour(
+    lake: Lake,
+    sources: Sequence[BlobSource],
+    hour: datetime,
+    now: Callable[[], datetime] = utc_now,
+) -> LandedHour:
+    """Bring one written hour of all sources up to date, in one commit.
+
+    A blob whose ETag is known is not read again; one that is listed no more keeps its rows. Doing
+    it again changes nothing. Raises SourceError if a source or a blob cannot be read, LakeBusy if
+    other writers won every time.
+    """
+    changed_under_us: BlobChanged | BlobGone | None = None
+    for _ in range(_ATTEMPTS):
+        # Taken before the listing: an older listing can then never replace a newer one.
+        snapshot = lake.existing(LANDED_TUPLES)
+        try:
+            return _land(snapshot, sources, hour, now)
+        except CommitRefused:
+            changed_under_us = None
+        except (BlobChanged, BlobGone) as error:
+            changed_under_us = error
+    if changed_under_us is not None:
+        raise changed_under_us
+    raise LakeBusy(
+        f"The written hour {hour:%Y-%m-%dT%H} was changed by other runs {_ATTEMPTS} times",
+        "One run at a time for the same hour, or a few",
+        "Run again when the others have ended",
+    )
+
+
+def _land(
+    snapshot: Snapshot,
+    sources: Sequence[BlobSource],
+    hour: datetime,
+    now: Callable[[], datetime],
+) -> LandedHour:
+    partition = written_partition(hour)
+    before = {
+        landing.manifest.source: landing
+        for landing in map(read_landing, snapshot.files_of(partition))
+    }
+    names = tuple(source.name for source in sources)
+    listed_at = now()
+    listings = _side_by_side(lambda source: list(source.list_hour(hour)), sources)
+    owner: dict[str, str] = {}
+    for listing in listings:
+        for blob in listing:
+            owner.setdefault(blob.blob, blob.source)
+
+    def stage(source: BlobSource, listing: Sequence[ListedBlob]) -> _Staged | None:
+        mine = [blob for blob in listing if owner[blob.blob] == source.name]
+        old = before.get(source.name)
+        kept = _kept(old, owner, source.name)
+        if old is not None and _is_current(old.manifest, mine, kept, names, hour):
+            return None
+        return _stage(
+            snapshot, partition, hour, source.name, names, listed_at, old, mine, kept, source.read
+        )
+
+    staged = _side_by_side(lambda pair: stage(*pair), list(zip(sources, listings, strict=True)))
+    # A source that is configured no more keeps its rows, but for blobs that another one has now.
+    for name, old in before.items():
+        kept = _kept(old, owner, name)
+        if name not in names and len(kept) < len(old.manifest.blobs):
+            staged.append(
+                _stage(
+                    snapshot,
+                    partition,
+                    hour,
+                    name,
+                    old.manifest.sources,
+                    old.manifest.listed_at,
+                    old,
+                    (),
+                    kept,
+                    None,
+                )
+            )
+    new = [file for file in staged if file is not None]
+    replaced = [before[file.manifest.source] for file in new if file.manifest.source in before]
+    if new:
+        snapshot.commit(partition, [file.path for file in new], [old.file for old in replaced])
+    untouched = [
+        landing
+        for name, landing in before.items()
+        if name not in {file.manifest.source for file in new}
+    ]
+    return LandedHour(
+        hour=hour,
+        manifests=tuple(landing.manifest for landing in untouched)
+        + tuple(file.manifest for file in new),
+        changed={file.manifest.landing_id for file in new}
+        != {landing.manifest.landing_id for landing in replaced},
+        blobs_read=sum(file.blobs_read for file in new),
+        bytes_read=sum(file.bytes_read for file in new),
+        size=sum(landing.file.size for landing in untouched)
+        + sum(file.path.stat().st_size for file in new),
+    )
+
+
+def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+    if len(items) == 1:
+        return [work(items[0])]
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        return list(pool.map(work, items))
+
+
+def _kept(old: Landing | None, owner: Mapping[str, str], source: str) -> list[BlobManifest]:
+    """The known blobs that nobody lists any more, or that still belong to this source."""
+    if old is None:
+        return []
+    return [blob for blob in old.manifest.blobs if owner.get(blob.blob, source) == source]
+
+
+def _is_current(
+    manifest: Manifest,
+    listed: Sequence[ListedBlob],
+    kept: Sequence[BlobManifest],
+    sources: tuple[str, ...],
+    hour: datetime,
+) -> bool:
+    """Whether a new file would say nothing that the old one does not."""
+    known = {blob.blob: blob.etag for blob in kept if blob.gone_at is None}
+    return (
+        manifest.version == LANDING_VERSION
+        and manifest.sources == sources
+        and manifest.listed_at >= settled_at(hour)
+        and len(kept) == len(manifest.blobs)
+        and known == {blob.blob: blob.etag for blob in listed}
+    )
+
+
+@dataclass(frozen=True)
+class _Staged:
+    path: Path
+    manifest: Manifest
+    blobs_read: int
+    bytes_read: int
+
+
+def _stage(
+    snapshot: Snapshot,
+    partition: Partition,
+    hour: datetime,
+    source: str,
+    sources: tuple[str, ...],
+    listed_at: datetime,
+    old: Landing | None,
+    listed: Sequence[ListedBlob],
+    kept: Sequence[BlobManifest],
+    read: Callable[[ListedBlob], Iterator[bytes]] | None,
+) -> _Staged:
+    known = {blob.blob: blob for blob in kept}
+    current = {blob.blob: blob for blob in listed}
+    is_readable_as_before = old is not None and old.manifest.version == LANDING_VERSION
+    manifests: list[BlobManifest] = []
+    blobs_read = bytes_read = 0
+    path = snapshot.stage(partition)
+    with _RowWriter(path) as rows:
+        for name in sorted(known.keys() | current.keys()):
+            blob, found = known.get(name), current.get(name)
+            first_row = rows.count
+            if blob is not None and (
+                found is None or (blob.etag == found.etag and is_readable_as_before)
+            ):
+                assert old is not None, "a known blob comes from the old file"
+                rows.carry_over(old.file.path, blob.first_row, blob.tuples)
+                # Of a source that is not configured any more (no `read`) nothing new is known.
+                gone_at = None if found else blob.gone_at or (listed_at if read else None)
+                manifests.append(
+                    blob.model_copy(update={"first_row": first_row, "gone_at": gone_at})
+                )
+                continue
+            assert found is not None and read is not None, "an unknown blob was listed"
+            decoder = BlobDecoder(BlobPlace(source, name, hour))
+            for chunk in read(found):
+                rows.extend(decoder.feed(chunk))
+            rows.extend(decoder.finish())
+            summary = decoder.summary
+            blobs_read += 1
+            bytes_read += summary.bytes_read
+            manifests.append(
+                BlobManifest(
+                    blob=name,
+                    etag=found.etag,
+                    size=summary.bytes_read,
+                    records=summary.records,
+                    tuples=summary.tuples,
+                    rejected=summary.rejected,
+                    rejects={str(reason): count for reason, count in summary.rejects.items()},
+                    problems=tuple(
+                        Problem(code=str(p.code), detail=p.detail, record_no=p.record_no)
+                        for p in summary.problems
+                    ),
+                    problem_count=summary.problem_count,
+                    versions=summary.versions,
+                    event_hours=summary.event_hours,
+                    digest=summary.digest.hex(),
+                    first_row=first_row,
+                    landed_at=listed_at,
+                    gone_at=None,
+                )
+            )
+        manifest = Manifest(
+            version=LANDING_VERSION,
+            source=source,
+            sources=sources,
+            written_hour=hour,
+            listed_at=listed_at,
+            landing_id=_landing_id(source, hour, manifests),
+            blobs=tuple(manifests),
+        )
+        rows.close(manifest)
+    return _Staged(path, manifest, blobs_read, bytes_read)
+
+
+def _landing_id(source: str, hour: datetime, blobs: Sequence[BlobManifest]) -> str:
+    """The same blobs with the same content give the same id, whenever they were listed."""
+    content = [LANDING_VERSION, source, hour.isoformat()]
+    content += [[blob.blob, blob.digest, blob.tuples, blob.rejected] for blob in blobs]
+    return hashlib.sha256(footer_bytes({"content": content})).hexdigest()[:32]
+
+
+class _RowWriter:
+    """Writes rows in the order in which they come; the manifest goes into the footer at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = pq.ParquetWriter(
+            path,
+            LANDED_SCHEMA,
+            compression="zstd",
+            use_dictionary=[n for n in LANDED_SCHEMA.names if n not in _DELTA_COLUMNS],
+            column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
+        )
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self.count = 0
+
+    def __enter__(self) -> _RowWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._writer.close()
+            self._path.unlink(missing_ok=True)
+
+    def extend(self, batches: Iterator[pa.RecordBatch]) -> None:
+        for batch in batches:
+            self._waiting.append(batch)
+            self._waiting_rows += batch.num_rows
+            self.count += batch.num_rows
+            if self._waiting_rows >= _ROW_GROUP_ROWS:
+                self._flush()
+
+    def carry_over(self, path: Path, first_row: int, rows: int) -> None:
+        """Copy a blob's rows from the file that is replaced; only its row groups are read."""
+        end = first_row + rows
+        with pq.ParquetFile(path) as file:
+            start = 0
+            for group_no in range(file.num_row_groups):
+                size = file.metadata.row_group(group_no).num_rows
+                low, high = max(first_row, start), min(end, start + size)
+                if low < high:
+                    table = file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
+                    self.extend(iter(table.slice(low - start, high - low).to_batches()))
+                start += size
+
+    def close(self, manifest: Manifest) -> None:
+        self._flush()
+        footer = footer_bytes(manifest.model_dump(mode="json"))
+        self._writer.add_key_value_metadata({FOOTER_KEY: footer})
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting, LANDED_SCHEMA)
+            self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
+            self._waiting, self._waiting_rows = [], 0
