@@ -1,0 +1,345 @@
+"""Read flow logs from the containers of a storage account.
+
+Belongs here: everything that knows the Azure SDK: its credentials, its retries, and what its
+errors mean to a user. Nothing but listing and reading: a write to a live blob can stop Azure from
+logging for the rest of its hour.
+
+The SDK's error texts hold whole URLs, a SAS included. So no text of theirs goes into a message, and
+a failure is raised without its cause.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import logging
+import re
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from azure.core import MatchConditions
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestTimeoutError,
+    ServiceResponseTimeoutError,
+)
+from azure.storage.blob import BlobPrefix, ContainerClient
+
+from flow_pipeline.errors import (
+    BlobChanged,
+    BlobGone,
+    BlobUnreadable,
+    ContainerMissing,
+    SettingError,
+    SourceDenied,
+    SourceError,
+    SourceUnreachable,
+)
+from flow_pipeline.flowlog.blob_walk import Entry, HourWalk, ListedBlob
+from flow_pipeline.flowlog.schema import CONTAINERS
+from flow_pipeline.settings import AccountLocation
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
+
+# Attempts are 2, 4, 8 … seconds apart, give or take one. A host that refuses or is not known is
+# given up after two retries, about six seconds; a busy service (503) after a minute.
+_CONNECTION: dict[str, Any] = {
+    "connection_timeout": 5,
+    "read_timeout": 60,
+    "retry_total": 8,
+    "retry_connect": 2,
+    "retry_read": 4,
+    "retry_status": 5,
+    "initial_backoff": 0,
+    "increment_base": 2,
+    "random_jitter_range": 1,
+    # Most blobs are smaller and so cost one request.
+    "max_single_get_size": 4 * 1024 * 1024,
+    "max_chunk_get_size": 4 * 1024 * 1024,
+}
+
+_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature|blobendpoint)=")
+_SECRET_IN_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature)=")
+_SAS = re.compile(r"(?:^|[?&])sig=")
+_CONTAINER_ABSENT = {"ContainerNotFound", "ContainerBeingDeleted"}
+_HTTP_UNAUTHENTICATED = 401
+_HTTP_FORBIDDEN = 403
+_HTTP_NOT_FOUND = 404
+_HTTP_PRECONDITION_FAILED = 412
+
+
+class AccountSource:
+    """One container of a storage account as a source of blobs."""
+
+    def __init__(self, location: AccountLocation, container: str) -> None:
+        """Raises SettingError for a credential that cannot be one of this account's."""
+        self.name = f"{location.endpoint}/{container}"
+        self._location = location
+        self._container = container
+        self._client = _connect(location, container)
+        self._walk = HourWalk(self.name, self)
+
+    def check(self) -> None:
+        """Ask for a first blob, which needs no more rights than listing does.
+
+        Raises SourceUnreachable, SourceDenied or ContainerMissing.
+        """
+        with self._listing_failures():
+            next(iter(self._client.walk_blobs(results_per_page=1)), None)
+
+    def list_hour(self, hour: datetime) -> Iterator[ListedBlob]:
+        """The blobs of one written hour (naive UTC), sorted by name. Raises as check."""
+        return self._walk.list_hour(hour)
+
+    def earliest_hour(self) -> datetime | None:
+        """The first written hour that has a blob; None if there is none. Raises as check."""
+        return self._walk.earliest_hour()
+
+    def read(self, blob: ListedBlob) -> Iterator[bytes]:
+        """The blob's bytes, in chunks of up to 4 MiB, every request pinned to the listed ETag.
+
+        Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
+        """
+        path = blob.blob.removeprefix(f"{self._container}/")
+        with self._reading_failures(blob):
+            download = self._client.download_blob(
+                path, etag=blob.etag, match_condition=MatchConditions.IfNotModified
+            )
+            yield from download.chunks()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def child_prefixes(self, prefix: str) -> Iterator[str]:
+        """The prefixes one level below (one listing, however much lies below them)."""
+        with self._listing_failures():
+            for item in self._client.walk_blobs(name_starts_with=prefix or None):
+                if isinstance(item, BlobPrefix):
+                    yield item.name
+
+    def entries_below(self, prefix: str) -> Iterator[Entry]:
+        """Every blob below a prefix, sorted by path: the order in which the service lists."""
+        with self._listing_failures():
+            for item in self._client.list_blobs(name_starts_with=prefix):
+                yield Entry(item.name, item.etag, item.size)
+
+    @contextmanager
+    def _listing_failures(self) -> Generator[None]:
+        try:
+            yield
+        except AzureError as error:
+            raise self._listing_failure(error) from None
+
+    @contextmanager
+    def _reading_failures(self, blob: ListedBlob) -> Generator[None]:
+        try:
+            yield
+        except AzureError as error:
+            raise self._reading_failure(blob, error) from None
+
+    def _listing_failure(self, error: AzureError) -> SourceError:
+        code = _code(error)
+        if _is_denied(error):
+            return _denied(self._location, self._container, code)
+        if code in _CONTAINER_ABSENT:
+            return _container_missing(self._location, self._container)
+        return SourceUnreachable(
+            f"{self.name} does not answer as a storage account does: {_reason(error)}",
+            "Expected the Blob service of a storage account at that address",
+            "Check the address in FLOW_SOURCES, the network and the proxy, then run again",
+        )
+
+    def _reading_failure(self, blob: ListedBlob, error: AzureError) -> SourceError:
+        code, status = _code(error), _status(error)
+        if status == _HTTP_PRECONDITION_FAILED:
+            return BlobChanged(
+                f"{blob.blob} of {self.name} changed after it was listed",
+                f"Expected the content with the ETag {blob.etag}",
+                "Run again: its hour is listed anew",
+            )
+        if status == _HTTP_NOT_FOUND:
+            return BlobGone(
+                f"{blob.blob} of {self.name} is gone",
+                "Expected the blob that was listed a moment ago",
+                "Run again: its hour is listed anew",
+            )
+        if _is_denied(error):
+            return _denied(self._location, self._container, code)
+        return BlobUnreadable(
+            f"{blob.blob} of {self.name} could not be read: {_reason(error)}",
+            "Expected the whole blob within the retries",
+            "Run again; if it stays so, look at the blob in the Azure portal",
+        )
+
+
+def open_account(location: AccountLocation) -> list[AccountSource]:
+    """The container that the location names, or those of the two that the account has.
+
+    Raises SettingError, SourceUnreachable, SourceDenied, or ContainerMissing if there is none.
+    """
+    sources: list[AccountSource] = []
+    with ExitStack() as opened:
+        for container in [location.container] if location.container else sorted(CONTAINERS):
+            source = AccountSource(location, container)
+            opened.callback(source.close)
+            try:
+                source.check()
+            except ContainerMissing:
+                continue
+            sources.append(source)
+        if not sources:
+            raise _container_missing(location, location.container)
+        opened.pop_all()
+    return sources
+
+
+def _connect(location: AccountLocation, container: str) -> ContainerClient:
+    secret = location.credential.get_secret_value().strip() if location.credential else ""
+    if _CONNECTION_STRING.search(secret):
+        return _connect_by_string(location, container, secret)
+    if _SAS.search(secret):
+        credential = AzureSasCredential(secret.rpartition("?")[2])
+    elif secret:
+        credential = AzureNamedKeyCredential(location.account, _account_key(location, secret))
+    elif location.endpoint.startswith("http://"):
+        raise SettingError(
+            location.setting,
+            "is not set",
+            f"a credential for {location.endpoint}: a sign-in is not sent over http",
+            f"Set {location.setting} to the emulator's account key or connection string",
+        )
+    else:
+        try:
+            credential = _signed_in()
+        except ClientAuthenticationError:
+            raise _denied(location, container, None) from None
+    return ContainerClient(location.endpoint, container, credential=credential, **_CONNECTION)
+
+
+def _connect_by_string(location: AccountLocation, container: str, text: str) -> ContainerClient:
+    try:
+        client = ContainerClient.from_connection_string(text, container, **_CONNECTION)
+    except ValueError:
+        client = None
+    if client is None or not _SECRET_IN_CONNECTION_STRING.search(text):
+        raise SettingError(
+            location.setting,
+            "is no complete connection string",
+            "AccountName and AccountKey, or BlobEndpoint and SharedAccessSignature, with ; between",
+            "Copy the whole connection string from the storage account's Access keys page",
+        )
+    endpoint = client.url.partition("?")[0].removesuffix(f"/{container}")
+    if endpoint.lower() != location.endpoint.lower():
+        client.close()
+        raise SettingError(
+            location.setting,
+            f"is a connection string for {endpoint}",
+            f"one for {location.endpoint}, as FLOW_SOURCES has it",
+            f"Correct {location.setting} or FLOW_SOURCES, so that both name the same endpoint",
+        )
+    return client
+
+
+def _account_key(location: AccountLocation, secret: str) -> str:
+    try:
+        base64.b64decode(secret, validate=True)
+    except (binascii.Error, ValueError):
+        raise SettingError(
+            location.setting,
+            "is neither a connection string nor a SAS, and no account key either",
+            "an account key in base64, a SAS (it holds sig=) or a connection string",
+            "Copy it again, whole, from the storage account's page",
+        ) from None
+    return secret
+
+
+@functools.cache
+def _signed_in() -> DefaultAzureCredential:
+    """What is signed in here, for all accounts, because the first token can take seconds.
+
+    Raises ClientAuthenticationError where nobody is: tried out now, because the storage client
+    would take a failure to sign in for one of the network and try again and again.
+    """
+    # Slow to import, and needed only where no credential is set.
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+
+    # It logs a page on every way to sign in that failed; the SourceDenied that follows says enough.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
+    credential = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+    credential.get_token("https://storage.azure.com/.default")
+    return credential
+
+
+def _container_missing(location: AccountLocation, container: str | None) -> ContainerMissing:
+    return ContainerMissing(
+        f"{location.endpoint} has no container {container or ' or '.join(sorted(CONTAINERS))}",
+        "Expected a storage account that flow logs are written to",
+        "Correct FLOW_SOURCES; a container appears with the first hour that Azure logs",
+    )
+
+
+def _denied(location: AccountLocation, container: str, code: str | None) -> SourceDenied:
+    setting = location.setting
+    if code == "AuthorizationFailure":
+        remedy = (
+            "Allow this machine in the account's network rules, and let the credential in "
+            f"{setting} list and read"
+        )
+    elif location.credential is None:
+        remedy = (
+            "Sign in, for example with az login, as one who has the role Storage Blob Data "
+            f"Reader; or set {setting} to a connection string, a SAS or an account key"
+        )
+    else:
+        remedy = (
+            f"Correct {setting}: a connection string, a SAS or an account key (a SAS of one "
+            "container needs that container's name in FLOW_SOURCES)"
+        )
+    return SourceDenied(
+        f"{location.endpoint}/{container} refuses the credential" + (f" ({code})" if code else ""),
+        "Expected one that may list and read blobs, and has not expired",
+        remedy,
+    )
+
+
+def _is_denied(error: AzureError) -> bool:
+    return isinstance(error, ClientAuthenticationError) or _status(error) in (
+        _HTTP_UNAUTHENTICATED,
+        _HTTP_FORBIDDEN,
+    )
+
+
+def _status(error: AzureError) -> int | None:
+    return error.status_code if isinstance(error, HttpResponseError) else None
+
+
+def _code(error: AzureError) -> str | None:
+    """The service's own word for the failure, such as `AuthenticationFailed`."""
+    code = getattr(error, "error_code", None)
+    word = str(getattr(code, "value", code or ""))
+    return word if re.fullmatch(r"[A-Za-z0-9]+", word) else None
+
+
+def _reason(error: AzureError) -> str:
+    """What happened, in words that hold no URL."""
+    code, status = _code(error), _status(error)
+    if code:
+        return code
+    if status:
+        return f"HTTP status {status}"
+    if isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError):
+        return "no answer in time"
+    cause: BaseException | None = error.inner_exception
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the connection broke off"
