@@ -17,6 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from importlib import resources
 from ipaddress import ip_address, ip_network
+from itertools import takewhile
 from pathlib import Path
 
 from mmdb_writer import SearchTreeLeaf, SearchTreeNode, TreeWriter
@@ -63,39 +64,41 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        generated = read_generated(options.geoip)
-        if read_generated(options.geoip6) != generated:
-            raise UnreadableInput("geoip and geoip6 are not of the same date")
+        generated = read_generated(options.geoip, options.geoip6)
         left_out: dict[str, int] = {}
         ranges = merged(
             country_range
             for path in (options.geoip, options.geoip6)
             for country_range in read_ranges(path, left_out)
         )
+        write_database(ranges, generated, options.out)
     except (UnreadableInput, OSError) as error:
-        print(f"build_country_db: {error}", file=sys.stderr)
+        sys.stderr.write(f"build_country_db: {error}\n")
         return 1
-    write_database(ranges, generated, options.out)
     content = options.out.read_bytes()
-    print(
+    sys.stdout.write(
         f"{options.out}: {len(content):,} bytes, {len(ranges):,} ranges, "
         f"{len({country_range.country for country_range in ranges})} countries, data of "
-        f"{generated:%Y-%m-%d}, sha256 {hashlib.sha256(content).hexdigest()}"
+        f"{generated:%Y-%m-%d}, sha256 {hashlib.sha256(content).hexdigest()}\n"
     )
     for code, count in sorted(left_out.items()):
-        print(f"left out, as no country of ISO 3166-1 or no place: {count:,} ranges of {code}")
+        sys.stdout.write(f"left out, as no country or no place: {count:,} ranges of {code}\n")
     return 0
 
 
-def read_generated(path: Path) -> datetime:
-    """When the source made its data: the `Generated:` line of the file's header."""
-    with path.open(encoding="ascii") as lines:
-        for line in lines:
-            if not line.startswith("#"):
-                break
-            if match := re.match(r"# Generated: (.+)", line):
-                return parsedate_to_datetime(match[1].strip())
-    raise UnreadableInput(f"{path} has no line '# Generated: …' in its header")
+def read_generated(*paths: Path) -> datetime:
+    """When the source made its data: the `Generated:` line, the same in each file's header."""
+    found: set[datetime] = set()
+    for path in paths:
+        with path.open(encoding="ascii") as lines:
+            header = list(takewhile(lambda line: line.startswith("#"), lines))
+        dates = [match[1] for line in header if (match := re.match(r"# Generated: (.+)", line))]
+        if not dates:
+            raise UnreadableInput(f"{path} has no line '# Generated: …' in its header")
+        found.add(parsedate_to_datetime(dates[0].strip()))
+    if len(found) > 1:
+        raise UnreadableInput("the files are not of the same date")
+    return found.pop()
 
 
 def read_ranges(path: Path, left_out: dict[str, int]) -> Iterator[CountryRange]:

@@ -24,6 +24,7 @@ BUNDLED_COUNTRY_DB = Path(__file__).parent / "data" / "country.mmdb"
 
 # DB-IP writes a code of its own for addresses without a country.
 _UNKNOWN = "ZZ"
+_IP_VERSION_6 = 6
 
 
 class CountryDatabase:
@@ -40,7 +41,7 @@ class CountryDatabase:
         self.version = f"{metadata.database_type} {self.built_at:%Y-%m-%d} {digest[:16]}"
         self.attribution = metadata.description.get("en") or metadata.database_type
         self._reader = reader
-        self._knows_ipv6 = metadata.ip_version == 6
+        self._knows_ipv6 = metadata.ip_version == _IP_VERSION_6
         self._find = _finder(path, reader)
 
     def __enter__(self) -> CountryDatabase:
