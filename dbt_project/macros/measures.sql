@@ -1,0 +1,15 @@
+{#- The measures that every daily summary has, over rows of fct_flows; one definition for all. -#}
+
+{% macro flow_measures() %}
+cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
+    cast(count(*) as bigint) as tuples,
+    cast(sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as bigint) as allowed,
+    cast(sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as bigint) as denied,
+    cast(sum(case when is_new_flow and is_malicious then 1 else 0 end) as bigint) as malicious,
+    cast(
+        coalesce(sum(bytes_src_to_dst) + sum(bytes_dst_to_src), sum(bytes_src_to_dst), sum(bytes_dst_to_src))
+        as bigint
+    ) as bytes,
+    cast(count(distinct src_ip) as bigint) as distinct_sources,
+    cast(count(distinct dst_ip) as bigint) as distinct_targets
+{% endmacro %}

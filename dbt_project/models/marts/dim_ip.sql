@@ -1,0 +1,34 @@
+{{ config(materialized='view') }}
+
+with lookups as (
+
+    select * from {{ ref('stg_ip_lookup') }}
+
+),
+
+-- The span that is open says what held last; of several look-ups the newest counts.
+newest_first as (
+
+    select
+        *,
+        row_number() over (
+            partition by ip
+            order by written_date desc, written_hour desc, looked_up_at desc
+        ) as newness
+    from lookups
+    where valid_to is null
+
+)
+
+select
+    ip,
+    country,
+    threat_feed is not null as is_malicious,
+    threat_type,
+    threat_feed,
+    threat_entry,
+    valid_from as known_since,
+    looked_up_at,
+    country_db
+from newest_first
+where newness = 1

@@ -1,0 +1,387 @@
+"""The command line: `flow-pipeline generate | run | sql | dev`.
+
+Belongs here: options, progress bars, tables, exit codes. What a command does belongs to the
+modules that it calls. Exit code 0: done; 1: something failed; 2: a setting or an option is wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from flow_pipeline import progress
+from flow_pipeline.errors import FlowPipelineError, QueryError, SettingError
+from flow_pipeline.partitions import HOUR, day_start, utc_now
+from flow_pipeline.settings import SAMPLE_DIR, Settings, load_settings, parse_hour
+
+app = typer.Typer(
+    help="Understand Azure flow logs: from the blobs to the day's top ports, sources and targets.\n\n"
+    "Start with `flow-pipeline run --sample`: it generates a day of flow logs and answers from it. "
+    "For your own logs set FLOW_SOURCES (see .env.example), then `flow-pipeline run`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+_TOP_SHOWN = 5
+_PROBLEMS_SHOWN = 10
+_ROWS_SHOWN = 1000
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+_Sample = Annotated[
+    bool,
+    typer.Option(
+        "--sample",
+        help="Use the generated day in sample/, in a lake of its own, whatever is set.",
+    ),
+]
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="The folder to write; it holds the container.")],
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="The day; yesterday if left out."),
+    ] = None,
+    flows: Annotated[int, typer.Option(min=1, help="About how many new flows.")] = 1_000_000,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="vnet (version 4), nsg2 or nsg1: the logs' format.")
+    ] = "vnet",
+) -> None:
+    """Write a day of realistic flow logs: two machines in West Europe with port 3389 open.
+
+    Example: `flow-pipeline generate --out logs --date 2026-03-01 --flows 50000`, then
+    `FLOW_SOURCES=logs flow-pipeline run`.
+    """
+    _generate(out, day.date() if day else None, flows, seed, layout)
+
+
+@app.command()
+def run(
+    start: Annotated[
+        str | None, typer.Option("--from", help="First event hour, like 2026-03-01T00 (UTC).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Event hour to stop before; later than now is now.")
+    ] = None,
+    sample: _Sample = False,
+) -> None:
+    """Bring the lake up to date: land the blobs, look addresses up, build facts and summaries.
+
+    Without a range: from the earliest hour that is not complete or not current, to now. What is
+    current is not done again, so it can be run as often as you like.
+    """
+    settings = _settings(sample)
+    hours = _hour_option("--from", start), _hour_option("--to", end)
+    if settings.is_sample:
+        hours = _sample_hours(*hours)
+    _run(settings, *hours)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A query; tables by their bare names.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, and nothing else.")] = False,
+    sample: _Sample = False,
+) -> None:
+    """Ask the lake a question in DuckDB's SQL. Reads no source and changes nothing.
+
+    Tables: `fct_flows`, `top_ports_daily`, `top_sources_daily`, `top_targets_daily`, `dim_ip`,
+    `flow_records`, `rejected_tuples`, `landed_blobs`, `ip_lookup`, `threat_entries`. `show tables`
+    lists them, `describe fct_flows` tells the columns.
+
+    Example: `flow-pipeline sql "from top_ports_daily order by date, rank"`
+    """
+    _sql(_settings(sample), query, as_csv)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="The UI's port on 127.0.0.1.")] = 3000,
+    sample: _Sample = False,
+) -> None:
+    """Open the Dagster UI with its daemon: the hourly schedule is on.
+
+    Listens on 127.0.0.1 only. Ctrl-C ends it; what runs is ended with it, and repaired by the next
+    run.
+    """
+    from flow_pipeline.orchestration import WORKSPACE, prepare_dagster_home
+    from flow_pipeline.pipeline import Pipeline
+
+    settings = _settings(sample)
+    if settings.is_sample:
+        _sample_hours(None, None)
+    start = Pipeline.open(settings).ensure_start()
+    home = prepare_dagster_home()
+    _err.print(f"Lake {settings.lake_dir}, from {start:%Y-%m-%dT%H}; Dagster's history in {home}")
+    arguments = ["-m", "dagster", "dev", "--workspace", str(WORKSPACE), "--host", "127.0.0.1"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *arguments, "--port", str(port)])  # noqa: S606
+
+
+def main() -> None:
+    """The entry point: a failure of ours becomes a message and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except FlowPipelineError as error:
+        _show_failure(error)
+        _leave(2 if isinstance(error, SettingError) else 1)
+    except SystemExit as ending:
+        _leave(ending.code if isinstance(ending.code, int) else 1)
+
+
+def _run(settings: Settings, start: datetime | None, end: datetime | None) -> None:
+    from flow_pipeline.orchestration import prepare_dagster_home
+    from flow_pipeline.pipeline import Pipeline, written_hours
+
+    pipeline = Pipeline.open(settings)
+    now = utc_now()
+    if start is not None and end is not None and start >= end:
+        raise SettingError("--to", f"{end:%Y-%m-%dT%H} is not after --from", "a later hour", "Swap them")
+    if start is not None and start > now:
+        raise SettingError("--from", f"{start:%Y-%m-%dT%H} lies ahead", "an hour that has begun", "Correct it")
+    if start is None:
+        caught_up_from, until = pipeline.hours_to_catch_up(now)
+        start = caught_up_from if end is None else min(caught_up_from, end - HOUR)
+        end = end or until
+    end = min(end or now, now)
+    pipeline.ensure_start(start)
+    landing = written_hours(start, end, now)
+    asked = [hour for hour in landing if hour < end] or landing
+    prepare_dagster_home()
+
+    from flow_pipeline.orchestration import run_days, run_hours
+
+    with _progress():
+        outcome = run_hours(landing)
+        outcomes = [outcome]
+        days: list[date] = []
+        if outcome.succeeded:
+            days = pipeline.days_of(asked, landed=landing)
+            outcomes.append(run_days(days))
+    failures = [failure for one in outcomes for failure in one.failures]
+    _show_result(pipeline, landing, days)
+    if not all(one.succeeded for one in outcomes):
+        for failure in failures or ["The run failed; the Dagster UI (make dev) says where."]:
+            _err.print(Text(failure, style="red"))
+        raise typer.Exit(1)
+
+
+def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> None:
+    from flow_pipeline.enrichment.country import open_country_database
+    from flow_pipeline.summaries import SUMMARIES, top_rows
+
+    found = pipeline.landed(landed)
+    manifests = [landing.manifest for landing in found]
+    blobs = [blob for manifest in manifests for blob in manifest.blobs]
+    overview = Table(title="Landed", title_justify="left", title_style="bold")
+    for name in ("written hours", "blobs", "tuples", "rejected", "damaged or foreign blobs"):
+        overview.add_column(name, justify="right")
+    damaged = [blob for blob in blobs if blob.problem_count]
+    overview.add_row(
+        f"{len({manifest.written_hour for manifest in manifests}):,} of {len(landed):,}",
+        f"{len(blobs):,}",
+        f"{sum(blob.tuples for blob in blobs):,}",
+        f"{sum(blob.rejected for blob in blobs):,}",
+        f"{len(damaged):,}",
+    )
+    _out.print(overview)
+    _show_problems(blobs)
+    for name in SUMMARIES:
+        tables = top_rows(pipeline.lake, name, days, _TOP_SHOWN)
+        if not tables:
+            continue
+        newest = tables[-1]
+        table = Table(title=f"{name} {newest.day}", title_justify="left", title_style="bold")
+        for column in newest.columns:
+            is_number = column not in ("service", "ip", "country", "protocol", "is_malicious")
+            table.add_column(column, justify="right" if is_number else "left")
+        for row in newest.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        _out.print(table)
+    with open_country_database(pipeline.settings.country_db) as countries:
+        _out.print(Text(f"Countries: {countries.attribution}", style="dim"))
+    where = " --sample" if pipeline.settings.is_sample else ""
+    _out.print(
+        "\n[bold]Where to look next[/bold]\n"
+        f'  flow-pipeline sql{where} "from top_ports_daily order by date, rank"\n'
+        f"  duckdb -readonly {pipeline.lake.root / 'flows.duckdb'}\n"
+        "  make dev      the Dagster UI: what was built when, from what\n"
+        "  README.md     questions worth asking, and your own storage account",
+        soft_wrap=True,
+    )
+
+
+def _show_problems(blobs: list[Any]) -> None:
+    lines: list[str] = []
+    for blob in blobs:
+        lines += [f"{blob.blob}: {count} × {reason}" for reason, count in blob.rejects.items()]
+        lines += [
+            f"{blob.blob}: {problem.code}: {problem.detail}"
+            + ("" if problem.record_no is None else f" (record {problem.record_no})")
+            for problem in blob.problems
+        ]
+    if not lines:
+        return
+    _out.print("[bold yellow]Not everything could be decoded[/bold yellow] (see rejected_tuples and landed_blobs)")
+    for line in lines[:_PROBLEMS_SHOWN]:
+        _out.print(Text("  " + _printable(line)), soft_wrap=True)
+    if len(lines) > _PROBLEMS_SHOWN:
+        _out.print(f"  … and {len(lines) - _PROBLEMS_SHOWN} more")
+
+
+def _sql(settings: Settings, query: str, as_csv: bool) -> None:
+    import duckdb
+
+    from flow_pipeline.lake import Lake
+    from flow_pipeline.lake_views import connect
+
+    with connect(Lake.open_to_read(settings.lake_dir)) as connection:
+        try:
+            result = connection.execute(query)
+            columns = [column[0] for column in result.description or ()]
+            if as_csv:
+                _write_csv(columns, result)
+                return
+            rows = result.fetchmany(_ROWS_SHOWN + 1)
+        except duckdb.Error as error:
+            raise QueryError(
+                f"DuckDB: {_printable(str(error), keep_lines=True)}",
+                "A query over the lake's tables",
+                "`show tables` lists them, `describe TABLE` tells the columns",
+            ) from None
+    table = Table()
+    for column in columns:
+        table.add_column(Text(_printable(column)), overflow="fold")
+    for row in rows[:_ROWS_SHOWN]:
+        table.add_row(*(Text("" if cell is None else _printable(str(cell))) for cell in row))
+    _out.print(table)
+    if len(rows) > _ROWS_SHOWN:
+        _err.print(f"The first {_ROWS_SHOWN:,} rows; --csv gives them all.")
+
+
+def _write_csv(columns: list[str], result: Any) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    while rows := result.fetchmany(10_000):
+        writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
+
+
+def _csv_cell(cell: object) -> object:
+    # A spreadsheet runs a text that looks like a formula; names in logs are written by strangers.
+    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def _printable(text: str, *, keep_lines: bool = False) -> str:
+    """Without what a terminal would obey: names in logs are written by strangers."""
+    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else "�" for c in text)
+
+
+def _settings(sample: bool) -> Settings:
+    if sample:
+        # An empty value in the environment goes before what .env says.
+        for name in ("FLOW_SOURCES", "FLOW_LAKE", "FLOW_START", "FLOW_THREAT_FEEDS"):
+            os.environ[name] = ""
+    return load_settings()
+
+
+def _hour_option(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_hour(text)
+    except ValueError as error:
+        raise SettingError(name, str(error), "an hour in UTC", f"Correct {name}") from None
+
+
+def _sample_hours(
+    start: datetime | None, end: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """Generate the sample unless it is there; its day, where no hours are asked for."""
+    from flow_pipeline.sample.generate import SUMMARY
+
+    summary = SAMPLE_DIR / SUMMARY
+    if not summary.is_file():
+        _err.print(
+            "No FLOW_SOURCES are set: generating a day of flow logs in sample/ "
+            "(.env.example tells how to name your own)."
+        )
+        _generate(SAMPLE_DIR, None, None, None, "vnet")
+    day = date.fromisoformat(json.loads(summary.read_bytes())["date"])
+    if start is None and end is None:
+        return day_start(day), day_start(day) + timedelta(days=1)
+    return start, end
+
+
+def _generate(
+    out: Path, day: date | None, flows: int | None, seed: int | None, layout: str
+) -> None:
+    from flow_pipeline.sample import DEFAULT_FLOWS, DEFAULT_SEED, generate as write_sample
+
+    if layout not in ("vnet", "nsg2", "nsg1"):
+        raise SettingError("--layout", f"{layout!r} is unknown", "vnet, nsg2 or nsg1", "Correct it")
+    with _progress():
+        summary = write_sample(
+            out,
+            day or (utc_now() - timedelta(days=1)).date(),
+            flows=flows or DEFAULT_FLOWS,
+            seed=DEFAULT_SEED if seed is None else seed,
+            layout=layout,
+            on_progress=lambda done, total: progress.report("Generating", done, total),
+        )
+    _err.print(f"{out}: {summary.flows:,} flows, {summary.tuples:,} tuples of {summary.date}")
+
+
+@contextmanager
+def _progress() -> Iterator[None]:
+    """A bar for each kind of work that reports how far it has come."""
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_err) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        with progress.listening(show):
+            yield
+
+
+def _show_failure(error: FlowPipelineError) -> None:
+    _err.print(Text(_printable(str(error), keep_lines=True), style="red"), soft_wrap=True)
+
+
+def _leave(code: int) -> None:
+    # Everything is written; walking a million objects on the way out takes a second.
+    gc.freeze()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

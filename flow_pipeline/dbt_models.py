@@ -1,0 +1,210 @@
+"""The dbt project as the pipeline sees it: which models live in the lake, and what they rest on.
+
+Belongs here: reading dbt's manifest, and making it anew when the project's files changed. What is
+current and what has to be built belongs to `modelling`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from flow_pipeline.errors import ModelError
+from flow_pipeline.lake import replace_file
+from flow_pipeline.settings import PROJECT_DIR
+
+DBT_DIR = PROJECT_DIR / "dbt_project"
+TARGET_DIR = DBT_DIR / "target"
+_PACKAGE = "flow_pipeline"
+_IGNORED = {"target", "logs"}
+
+Grain = Literal["hour", "day"]
+
+
+@dataclass(frozen=True)
+class Conservation:
+    """Totals that a staged file must share with a table that it is made of: ours -> theirs."""
+
+    table: str
+    totals: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LakeModel:
+    """A model that is stored in the lake: one file for each hour or day.
+
+    `parents` are the lake's tables that it is made of, found through views. `version` changes when
+    its SQL, or the SQL of a view, seed or macro below it, does.
+    """
+
+    name: str
+    unique_id: str
+    grain: Grain
+    parents: tuple[str, ...]
+    version: str
+    settings: tuple[str, ...]
+    unique: tuple[str, ...]
+    order_by: tuple[str, ...]
+    conserves: Conservation | None
+
+
+@dataclass(frozen=True)
+class DbtProject:
+    """dbt's manifest and the models in it."""
+
+    manifest: Mapping[str, Any]
+
+    @cached_property
+    def models(self) -> dict[str, LakeModel]:
+        """The models that are stored in the lake, in an order in which they can be built."""
+        found: dict[str, LakeModel] = {}
+        waiting = [
+            node
+            for node in self.manifest["nodes"].values()
+            if node["resource_type"] == "model" and node["config"]["materialized"] == "lake"
+        ]
+        stored = {node["name"] for node in waiting}
+        while waiting:
+            ready = [
+                node
+                for node in waiting
+                if all(p in found or p not in stored for p in self._lake_parents(node))
+            ]
+            for node in sorted(ready, key=lambda node: node["name"]):
+                found[node["name"]] = self._model(node)
+                waiting.remove(node)
+        return found
+
+    def named(self, grain: Grain) -> list[LakeModel]:
+        """The models of one grain."""
+        return [model for model in self.models.values() if model.grain == grain]
+
+    def _model(self, node: Mapping[str, Any]) -> LakeModel:
+        lake = node["config"]["meta"]["lake"]
+        conserves = lake.get("conserves")
+        return LakeModel(
+            name=node["name"],
+            unique_id=node["unique_id"],
+            grain=lake["grain"],
+            parents=tuple(sorted(self._lake_parents(node))),
+            version=self._version(node),
+            settings=tuple(lake.get("settings", ())),
+            unique=tuple(lake["unique"]),
+            order_by=tuple(lake["order_by"]),
+            conserves=Conservation(conserves["from"], conserves["totals"]) if conserves else None,
+        )
+
+    def _lake_parents(self, node: Mapping[str, Any]) -> set[str]:
+        parents: set[str] = set()
+        for unique_id in node["depends_on"]["nodes"]:
+            if unique_id in self.manifest["sources"]:
+                parents.add(self.manifest["sources"][unique_id]["name"])
+                continue
+            parent = self.manifest["nodes"][unique_id]
+            if parent["config"]["materialized"] == "lake":
+                parents.add(parent["name"])
+            elif parent["resource_type"] == "model":
+                parents |= self._lake_parents(parent)
+        return parents
+
+    def _version(self, node: Mapping[str, Any]) -> str:
+        macros = sorted(
+            (unique_id, macro["macro_sql"])
+            for unique_id, macro in self.manifest["macros"].items()
+            if macro["package_name"] == _PACKAGE
+        )
+        content = json.dumps([self._code(node), node["config"]["meta"], macros], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def _code(self, node: Mapping[str, Any]) -> list[object]:
+        """The node's own code, and that of the views and seeds below it."""
+        below: list[object] = []
+        for unique_id in sorted(node["depends_on"].get("nodes", ())):
+            parent = self.manifest["nodes"].get(unique_id)
+            if parent is not None and parent["config"]["materialized"] != "lake":
+                below.append(self._code(parent))
+        return [node["name"], node["checksum"]["checksum"], *below]
+
+
+def load_project() -> DbtProject:
+    """The project as its files stand now; dbt reads them again only if one of them changed.
+
+    Raises ModelError if dbt cannot.
+    """
+    wanted = _fingerprint()
+    recorded = TARGET_DIR / "fingerprint"
+    manifest = TARGET_DIR / "manifest.json"
+    if not (manifest.is_file() and recorded.is_file() and recorded.read_text() == wanted):
+        invoke_dbt("parse")
+        replace_file(recorded, wanted.encode())
+    return DbtProject(json.loads(manifest.read_bytes()))
+
+
+def load_manifest_of_this_call() -> DbtProject:
+    """The manifest as the dbt that is running now has just written it."""
+    return DbtProject(json.loads((TARGET_DIR / "manifest.json").read_bytes()))
+
+
+def invoke_dbt(*arguments: str) -> Any:
+    """Run dbt in this process, quietly; returns its result.
+
+    Raises ModelError with dbt's own words if it could not run; a model or test that failed is for
+    the caller to see in the result.
+    """
+    from dbt.cli.main import dbtRunner  # its import takes most of a second
+
+    with _quiet_environment():
+        outcome = dbtRunner().invoke(
+            [
+                *arguments,
+                "--project-dir",
+                str(DBT_DIR),
+                "--profiles-dir",
+                str(DBT_DIR),
+                "--log-path",
+                str(DBT_DIR / "logs"),
+                "--quiet",
+                "--log-level",
+                "none",
+                "--no-use-colors",
+            ]
+        )
+    if outcome.exception is not None:
+        raise ModelError(
+            f"dbt {arguments[0]} could not run: {outcome.exception}",
+            "A dbt project that dbt can read",
+            "Correct what dbt names; `dbt parse --project-dir dbt_project` says more",
+        )
+    return outcome.result
+
+
+@contextmanager
+def _quiet_environment() -> Any:
+    # dbt loads its tracking before it reads the project's flags.
+    before = os.environ.get("DBT_SEND_ANONYMOUS_USAGE_STATS")
+    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"]
+        else:
+            os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = before
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
+    for path in sorted(DBT_DIR.rglob("*")):
+        relative = path.relative_to(DBT_DIR)
+        if path.is_file() and relative.parts[0] not in _IGNORED and path.name[0] != ".":
+            digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+"""The landing as assets: the containers, and the tuples read from them.
+
+Belongs here: the assets and their checks. What landing does belongs to `flow_pipeline.landing`.
+"""
+
+import dagster as dg
+
+from flow_pipeline.defs.resources import PipelineResource
+from flow_pipeline.defs.time_partitions import HOURS, hours_in, key_of
+from flow_pipeline.flowlog.schema import CONTAINERS
+from flow_pipeline.landing import LandedHour, verify_hours
+
+BLOBS = dg.AssetKey(["flow_logs", "blobs"])
+FLOW_RECORDS = dg.AssetKey(["flow_logs", "flow_records"])
+
+blobs = dg.AssetSpec(
+    BLOBS,
+    description="The flow logs as Azure writes them: one JSON blob per network interface and hour, "
+    f"in the containers {', '.join(f'`{name}`' for name in CONTAINERS)} of each storage account, "
+    "or in a folder.",
+    group_name="sources",
+    kinds={"azure", "json"},
+    owners=["team:network"],
+)
+
+
+@dg.asset(
+    key=FLOW_RECORDS,
+    deps=[blobs],
+    partitions_def=HOURS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="landing",
+    kinds={"python", "parquet", "deltalake"},
+    owners=["team:network"],
+    description="Every flow tuple of a written hour, decoded or rejected, with the manifest of the "
+    "blobs in the file's footer (`landed_tuples`; `flow_records`, `rejected_tuples` and "
+    "`landed_blobs` are views of it). A green hour was looked at and is current.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "tuples_read_are_landed_or_rejected",
+            asset=FLOW_RECORDS,
+            blocking=True,
+            description="For each blob: tuples read = landed + rejected, held against the rows.",
+        ),
+        dg.AssetCheckSpec(
+            "columns_exact",
+            asset=FLOW_RECORDS,
+            blocking=True,
+            description="Landed files have the columns of `flow_records`, and no others.",
+        ),
+        dg.AssetCheckSpec(
+            "everything_decoded",
+            asset=FLOW_RECORDS,
+            description="No tuple was rejected and no blob was damaged or foreign; a warning.",
+        ),
+    ],
+)
+def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
+    """Land the written hours of the run."""
+    with pipeline.opened() as opened:
+        landed = opened.land(hours_in(context))
+        conservation, columns = verify_hours(opened.lake, [hour.hour for hour in landed])
+    for hour in landed:
+        context.add_asset_metadata(
+            _metadata(hour), asset_key=FLOW_RECORDS, partition_key=key_of(hour.hour)
+        )
+    odd = [hour for hour in landed if hour.rejected or hour.problems]
+    return dg.MaterializeResult(
+        asset_key=FLOW_RECORDS,
+        metadata={"blobs_read": sum(h.blobs_read for h in landed),
+                  "bytes_read": sum(h.bytes_read for h in landed)},
+        check_results=[
+            _check("tuples_read_are_landed_or_rejected", conservation),
+            _check("columns_exact", columns),
+            dg.AssetCheckResult(
+                asset_key=FLOW_RECORDS,
+                check_name="everything_decoded",
+                passed=not odd,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"report": dg.MetadataValue.md(_report(odd))},
+            ),
+        ],
+    )
+
+
+def _metadata(hour: LandedHour) -> dict[str, object]:
+    metadata: dict[str, object] = {
+        "dagster/partition_row_count": hour.tuples,
+        "blobs": hour.blobs,
+        "blobs_read": hour.blobs_read,
+        "bytes_read": hour.bytes_read,
+        "bytes": hour.size,
+        "rejected": hour.rejected,
+        "problems": sum(b.problem_count for m in hour.manifests for b in m.blobs),
+        "changed": hour.changed,
+    }
+    if hour.rejected or hour.problems:
+        metadata["report"] = dg.MetadataValue.md(_report([hour]))
+    return metadata
+
+
+def _report(hours: list[LandedHour]) -> str:
+    """Rejects by reason and problems by blob, as Markdown; names are hostile, so they are code."""
+    lines = []
+    for hour in hours:
+        for manifest in hour.manifests:
+            for blob in manifest.blobs:
+                found = [f"{n} × {reason}" for reason, n in blob.rejects.items()]
+                found += [f"{p.code}: {p.detail}" for p in blob.problems]
+                lines += [f"- `{_code(blob.blob)}`: `{_code(what)}`" for what in found]
+    return "\n".join(lines[:200]) or "Nothing."
+
+
+def _code(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).replace("`", "'")
+
+
+def _check(name: str, discrepancies: list[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=FLOW_RECORDS,
+        check_name=name,
+        passed=not discrepancies,
+        metadata={"discrepancies": discrepancies[:50]},
+    )

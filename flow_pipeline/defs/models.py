@@ -1,0 +1,200 @@
+"""The dbt models as assets, their tests as checks: one call of dbt for a run's hours, one for days.
+
+Belongs here: how models and tests appear in Dagster. Which files are built belongs to
+`flow_pipeline.modelling`, what they mean to the dbt project.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator
+
+from flow_pipeline.dbt_models import DbtProject, load_project
+from flow_pipeline.defs.reference_data import IP_LOOKUP
+from flow_pipeline.defs.resources import PipelineResource
+from flow_pipeline.defs.time_partitions import (
+    DAYS,
+    FROM_EVENT_HOURS,
+    FROM_WRITTEN_HOURS,
+    HOURS,
+    days_in,
+    hours_in,
+    key_of,
+)
+from flow_pipeline.errors import FlowPipelineError
+from flow_pipeline.summaries import top_as_markdown
+from flow_pipeline.modelling import ModelledRange
+from flow_pipeline.pipeline import Pipeline
+
+_PROJECT: DbtProject = load_project()
+_TRANSLATOR = DagsterDbtTranslator()
+_VIEW = "dim_ip"
+HOUR_MODELS = [model.name for model in _PROJECT.named("hour")]
+DAY_MODELS = [model.name for model in _PROJECT.named("day")]
+
+
+def _node(name: str) -> Mapping[str, Any]:
+    return _PROJECT.manifest["nodes"][f"model.flow_pipeline.{name}"]
+
+
+def _spec(name: str, group: str, deps: list[dg.AssetDep]) -> dg.AssetSpec:
+    unique_id = _node(name)["unique_id"]
+    spec = _TRANSLATOR.get_asset_spec(_PROJECT.manifest, unique_id, None)
+    return spec.replace_attributes(
+        deps=deps,
+        group_name=group,
+        kinds={"dbt", "duckdb"} | (set() if name == _VIEW else {"deltalake"}),
+        owners=["team:network"],
+        description=_node(name)["description"],
+    )
+
+
+def _tests(names: list[str]) -> dict[str, dg.AssetCheckSpec]:
+    """The tests attached to some models, by their dbt id."""
+    return {
+        unique_id: dg.AssetCheckSpec(
+            name=node["name"],
+            asset=dg.AssetKey(_PROJECT.manifest["nodes"][node["attached_node"]]["name"]),
+            description=node["description"] or None,
+            blocking=True,
+        )
+        for unique_id, node in _PROJECT.manifest["nodes"].items()
+        if node["resource_type"] == "test"
+        and (attached := node.get("attached_node")) is not None
+        and _PROJECT.manifest["nodes"].get(attached, {}).get("name") in names
+    }
+
+
+_HOUR_TESTS = _tests([*HOUR_MODELS, _VIEW])
+_DAY_TESTS = _tests(DAY_MODELS)
+
+
+@dg.multi_asset(
+    name="hours",
+    specs=[
+        *(
+            _spec(
+                name,
+                "facts",
+                [
+                    dg.AssetDep(["flow_logs", "flow_records"], partition_mapping=FROM_WRITTEN_HOURS),
+                    dg.AssetDep(IP_LOOKUP, partition_mapping=FROM_WRITTEN_HOURS),
+                ],
+            )
+            for name in HOUR_MODELS
+        ),
+        _spec(_VIEW, "enrichment", [dg.AssetDep(IP_LOOKUP)]),
+    ],
+    check_specs=list(_HOUR_TESTS.values()),
+    partitions_def=HOURS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
+    """Bring the run's event hours up to date, and those that late flows of its landings are in."""
+    hours = hours_in(context)
+    with pipeline.opened() as opened:
+        modelled = opened.model_hours(hours)
+    _log_partitions(context, modelled, {key_of(hour) for hour in hours})
+    yield dg.MaterializeResult(asset_key=_VIEW)
+    for name in HOUR_MODELS:
+        yield dg.MaterializeResult(asset_key=name)
+    yield from _check_results(modelled, _HOUR_TESTS)
+    _fail_if_any(modelled)
+
+
+@dg.multi_asset(
+    name="days",
+    specs=[
+        _spec(
+            name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_EVENT_HOURS)]
+        )
+        for name in DAY_MODELS
+    ],
+    check_specs=list(_DAY_TESTS.values()),
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def day_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
+    """Bring the run's days up to date."""
+    days = days_in(context)
+    with pipeline.opened() as opened:
+        modelled = opened.model_days(days)
+        tables = _top_tables(opened, modelled)
+    _log_partitions(context, modelled, {key_of(day) for day in days}, tables)
+    for name in DAY_MODELS:
+        yield dg.MaterializeResult(asset_key=name)
+    yield from _check_results(modelled, _DAY_TESTS)
+    _fail_if_any(modelled)
+
+
+def _top_tables(opened: Pipeline, modelled: ModelledRange) -> dict[tuple[str, str], str]:
+    """The tables of the days that were built, as Markdown, by model and day."""
+    wanted = [
+        (name, partition.when)
+        for name, partitions in modelled.partitions.items()
+        for partition in partitions
+        if partition.changed
+    ]
+    found = top_as_markdown(opened.lake, wanted)
+    return {(name, key_of(when)): table for (name, when), table in found.items()}
+
+
+def _log_partitions(
+    context: dg.AssetExecutionContext,
+    modelled: ModelledRange,
+    in_run: set[str],
+    tables: Mapping[tuple[str, str], str] | None = None,
+) -> None:
+    """Rows and bytes of each partition; one outside the run's range is an event of its own."""
+    for name, partitions in modelled.partitions.items():
+        for partition in partitions:
+            key = key_of(partition.when)
+            metadata: dict[str, Any] = {
+                "dagster/partition_row_count": partition.rows,
+                "bytes": partition.size,
+                "changed": partition.changed,
+            }
+            if tables and (name, key) in tables:
+                metadata["top"] = dg.MetadataValue.md(tables[name, key])
+            if key in in_run:
+                context.add_asset_metadata(metadata, asset_key=name, partition_key=key)
+            elif partition.changed and _exists(context, partition.when):
+                context.log_event(
+                    dg.AssetMaterialization(asset_key=name, partition=key, metadata=metadata)
+                )
+
+
+def _exists(context: dg.AssetExecutionContext, when: object) -> bool:
+    definition = HOURS if isinstance(when, datetime) else DAYS
+    key = key_of(when)  # type: ignore[arg-type]
+    return definition.has_partition_key(key, dynamic_partitions_store=context.instance)
+
+
+def _check_results(
+    modelled: ModelledRange, specs: Mapping[str, dg.AssetCheckSpec]
+) -> Iterator[dg.AssetCheckResult]:
+    """Test results as check results; where nothing had to be built, the last ones stand."""
+    outcomes = {test.unique_id: test for test in modelled.tests}
+    for unique_id, spec in specs.items():
+        outcome = outcomes.get(unique_id)
+        if outcome is None and modelled.tests:
+            continue
+        yield dg.AssetCheckResult(
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            passed=outcome is None or outcome.passed,
+            metadata={
+                "failures": outcome.failures if outcome else 0,
+                "message": outcome.message if outcome else "All partitions were current.",
+            },
+        )
+
+
+def _fail_if_any(modelled: ModelledRange) -> None:
+    if modelled.failures:
+        raise dg.Failure(description="\n".join(modelled.failures), allow_retries=False)
+
+
+__all__ = ["DAY_MODELS", "HOUR_MODELS", "FlowPipelineError", "day_models", "hour_models"]

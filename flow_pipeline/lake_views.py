@@ -1,0 +1,214 @@
+"""How the lake looks from SQL: typed DuckDB views over the files of a snapshot.
+
+Belongs here: the views' SQL, the in-memory connection that answers questions, and `flows.duckdb`.
+Never a glob: files that were replaced lie beside the current ones until they are vacuumed.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from flow_pipeline.flowlog.schema import FLOW_COLUMNS
+from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, replace_file
+
+DATABASE_NAME = "flows.duckdb"
+_MODEL_VIEWS = "views.json"
+# Readable by DuckDB 1.5 as well as by later ones.
+_STORAGE_VERSION = "v1.5.0"
+_WRITTEN = ("written_date", "written_hour")
+_SQL_TYPES = {
+    pa.string(): "varchar",
+    pa.large_string(): "varchar",
+    pa.bool_(): "boolean",
+    pa.int16(): "smallint",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.date32(): "date",
+}
+
+LANDED_BLOBS_COLUMNS = {
+    "source": "varchar",
+    "blob": "varchar",
+    "written_date": "date",
+    "written_hour": "integer",
+    "etag": "varchar",
+    "bytes": "bigint",
+    "records": "bigint",
+    "tuples": "bigint",
+    "landed": "bigint",
+    "rejected": "bigint",
+    "problems": "bigint",
+    "problem_details": "varchar",
+    "landing_id": "varchar",
+    "landed_at": "timestamp",
+    "listed_at": "timestamp",
+    "gone_at": "timestamp",
+}
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str | Path) -> str:
+    """A text as an SQL string."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def list_literal(texts: Iterable[str | Path]) -> str:
+    """Texts as an SQL list of strings."""
+    return "[" + ", ".join(literal(text) for text in texts) + "]"
+
+
+def sql_type(data_type: pa.DataType) -> str:
+    """The SQL type of an Arrow type that the lake uses."""
+    return "timestamp" if pa.types.is_timestamp(data_type) else _SQL_TYPES[data_type]
+
+
+def table_select(spec: TableSpec, files: str | None) -> str:
+    """A query over a table's files; `files` is an SQL expression of paths, None for no files."""
+    if files is None:
+        columns = ", ".join(
+            f"cast(null as {sql_type(column.type)}) as {quoted(column.name)}"
+            for column in spec.schema
+        )
+        return f"select {columns} where false"
+    columns = ", ".join(
+        # DuckDB 1.5 fails on the maximum of a bare partition column; so wrapped it still prunes.
+        f"coalesce({quoted(column.name)}, null) as {quoted(column.name)}"
+        if column.name in spec.partition_by
+        else quoted(column.name)
+        for column in spec.schema
+    )
+    if not spec.partition_by:
+        return f"select {columns} from read_parquet({files}, hive_partitioning = false)"
+    types = ", ".join(
+        f"{quoted(name)}: {sql_type(spec.schema.field(name).type)}" for name in spec.partition_by
+    )
+    return (
+        f"select {columns} from read_parquet("
+        f"{files}, hive_partitioning = true, hive_types = {{{types}}})"
+    )
+
+
+def landed_views(files: str | None) -> dict[str, str]:
+    """The views over `landed_tuples`, which has to exist: name to query, in order."""
+    place = [
+        column.name
+        for column in FLOW_COLUMNS
+        if column.name
+        in (
+            "rule", "acl_id", "flow_log_id", "target_resource_id", "mac", "record_time",
+            "source", "blob", "record_no", "flow_no", "group_no", "tuple_no",
+        )
+    ]  # fmt: skip
+    decoded = ", ".join(quoted(name) for name in [*(c.name for c in FLOW_COLUMNS), *_WRITTEN])
+    rejected = ", ".join(quoted(name) for name in ["reject_reason", "raw", *place, *_WRITTEN])
+    return {
+        "flow_records": f"select {decoded} from landed_tuples where reject_reason is null",
+        "rejected_tuples": f"select {rejected} from landed_tuples where reject_reason is not null",
+        "landed_blobs": _landed_blobs(files),
+    }
+
+
+def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with views over the newest snapshot of every table."""
+    connection = duckdb.connect(":memory:")
+    create_views(connection, lake)
+    return connection
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Make the views of all tables that the lake has, and of dbt's views over them."""
+    for name in lake.table_names():
+        snapshot = lake.snapshot(name)
+        if snapshot is None:
+            continue
+        files = list_literal(file.path for file in snapshot.files) if snapshot.files else None
+        views = {name: table_select(snapshot.spec, files)}
+        if name == "landed_tuples":
+            views |= landed_views(files)
+        for view, query in views.items():
+            connection.execute(f"create view {quoted(view)} as {query}")
+    for schema, name, query in _model_views(lake):
+        connection.execute(f"create schema if not exists {quoted(schema)}")
+        connection.execute(f"create or replace view {quoted(schema)}.{quoted(name)} as {query}")
+
+
+def record_model_views(lake: Lake, views: Sequence[tuple[str, str, str]]) -> None:
+    """Keep the compiled SQL of dbt's views (schema, name, query), so that SQL needs no dbt."""
+    if views and _model_views(lake) != list(views):
+        content = json.dumps(views, indent=1).encode()
+        replace_file(lake.root / _MODEL_VIEWS, content)
+
+
+def publish(lake: Lake) -> Path:
+    """Make `flows.duckdb` anew: views over the newest snapshot, renamed into place.
+
+    A session that is open keeps what it has; reconnecting shows the newest.
+    """
+    path = lake.root / DATABASE_NAME
+    staged = lake.root / f".{DATABASE_NAME}.{uuid.uuid4().hex}"
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(
+            f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"
+        )
+        connection.execute("use flows")
+        create_views(connection, lake)
+    # A write-ahead log of a session that died would be replayed into the new file.
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    staged.replace(path)
+    return path
+
+
+def _model_views(lake: Lake) -> list[tuple[str, str, str]]:
+    try:
+        recorded = json.loads((lake.root / _MODEL_VIEWS).read_bytes())
+    except FileNotFoundError:
+        return []
+    return [(schema, name, query) for schema, name, query in recorded]
+
+
+def _landed_blobs(files: str | None) -> str:
+    if files is None:
+        columns = ", ".join(
+            f"cast(null as {data_type}) as {quoted(name)}"
+            for name, data_type in LANDED_BLOBS_COLUMNS.items()
+        )
+        return f"select {columns} where false"
+    found = {
+        "source": "footer ->> 'source'",
+        "blob": "blob ->> 'blob'",
+        "written_date": "cast(footer ->> 'written_hour' as timestamp)",
+        "written_hour": "hour(cast(footer ->> 'written_hour' as timestamp))",
+        "etag": "blob ->> 'etag'",
+        "bytes": "blob ->> 'size'",
+        "records": "blob ->> 'records'",
+        "tuples": "blob ->> 'tuples'",
+        "landed": "cast(blob ->> 'tuples' as bigint) - cast(blob ->> 'rejected' as bigint)",
+        "rejected": "blob ->> 'rejected'",
+        "problems": "blob ->> 'problem_count'",
+        "problem_details": "nullif(cast(blob -> 'problems' as varchar), '[]')",
+        "landing_id": "footer ->> 'landing_id'",
+        "landed_at": "blob ->> 'landed_at'",
+        "listed_at": "footer ->> 'listed_at'",
+        "gone_at": "blob ->> 'gone_at'",
+    }
+    columns = ", ".join(
+        f"cast({found[name]} as {data_type}) as {quoted(name)}"
+        for name, data_type in LANDED_BLOBS_COLUMNS.items()
+    )
+    return (
+        f"select {columns} from ("
+        "select footer, unnest(cast(footer -> 'blobs' as json[])) as blob from ("
+        f"select cast(decode(value) as json) as footer from parquet_kv_metadata({files}) "
+        f"where decode(key) = {literal(FOOTER_KEY.decode())}))"
+    )

@@ -1,0 +1,593 @@
+"""Modelling: which derived files are not current, and building just these with dbt.
+
+Belongs here: what an hour or a day is made of today, staging it from a model's SQL, checking the
+staged file, committing it. What a table means is SQL in the dbt project; how files change belongs
+to `lake`.
+
+A derived file carries the id of its inputs in its footer. It is current if and only if that id is
+the one that its inputs have now; nothing else is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flow_pipeline.address_lookup import IP_LOOKUP
+from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, invoke_dbt
+from flow_pipeline.errors import LakeBusy, ModelError
+from flow_pipeline.lake import CommitRefused, Lake, Snapshot, TableSpec, footer_bytes
+from flow_pipeline.lake_views import (
+    landed_views,
+    list_literal,
+    literal,
+    quoted,
+    record_model_views,
+    table_select,
+)
+from flow_pipeline.landing import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.partitions import (
+    DAY,
+    HOUR,
+    Partition,
+    day_partition,
+    day_start,
+    floor_hour,
+    hour_partition,
+    hours_of,
+    partition_day,
+    partition_hour,
+    settled_at,
+    written_partition,
+)
+from flow_pipeline.settings import Settings
+from flow_pipeline.threat_history import THREAT_ENTRIES
+
+When = datetime | date
+_ATTEMPTS = 5
+_ROW_GROUP_ROWS = 30_720
+_SOURCES = {"flow_records": LANDED_TUPLES, "ip_lookup": IP_LOOKUP, "threat_entries": THREAT_ENTRIES}
+_PARTITION_COLUMNS: dict[Grain, tuple[tuple[str, pa.DataType], ...]] = {
+    "hour": (("date", pa.date32()), ("hour", pa.int32())),
+    "day": (("date", pa.date32()),),
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one derived file is made of today: its id, the files to read, and SQL variables."""
+
+    id: str
+    made_of: Mapping[str, Any]
+    files: Mapping[str, tuple[Path, ...]]
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class BuiltPartition:
+    """A derived partition after a run. `changed`: it was built, not found current."""
+
+    when: When
+    rows: int
+    size: int
+    changed: bool
+
+
+@dataclass(frozen=True)
+class TestOutcome:
+    """What a dbt test found."""
+
+    unique_id: str
+    status: str
+    failures: int
+    message: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found; a warning is something."""
+        return self.status == "pass"
+
+
+@dataclass(frozen=True)
+class ModelledRange:
+    """What bringing some hours or days up to date came to."""
+
+    partitions: Mapping[str, tuple[BuiltPartition, ...]]
+    tests: tuple[TestOutcome, ...]
+    failures: tuple[str, ...]
+
+
+class Planner:
+    """What each derived file is made of today. `refresh()` looks at the lake again."""
+
+    def __init__(self, lake: Lake, project: DbtProject, settings: Settings) -> None:
+        self.lake = lake
+        self.project = project
+        self._settings = {
+            "top_n": str(settings.top_n),
+            "top_excluded_ports": "cast(["
+            + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
+            + "] as integer[])",
+        }
+        # Files never change, so what their footers say is read once.
+        self._landings: dict[Path, Landing] = {}
+        self._ids: dict[Path, str] = {}
+        self._snapshots: dict[str, Snapshot | None] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the newest snapshots: what is made before what it is made of.
+
+        So a file that somebody replaces while we read its inputs is seen as replaced when we
+        commit, and an older result never covers a newer one.
+        """
+        names = [*reversed(self.project.models), IP_LOOKUP.name, LANDED_TUPLES.name]
+        self._snapshots = {name: self.lake.snapshot(name) for name in names}
+        self.__dict__.pop("_landings_by_hour", None)
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The snapshot of a table as of the last refresh."""
+        return self._snapshots[name]
+
+    def event_hours(self, written: Iterable[datetime]) -> set[datetime]:
+        """The hours in which flows of some written hours happened."""
+        return {
+            hour
+            for written_hour in written
+            for landing in self._written(written_hour)
+            for hour in landing.manifest.event_hours
+        }
+
+    def all_event_hours(self) -> set[datetime]:
+        """The written hours that were landed, and the hours in which their flows happened."""
+        landed = self._snapshots[LANDED_TUPLES.name]
+        written = {partition_hour(p) for p in landed.by_partition} if landed else set()
+        return written | self.event_hours(written)
+
+    def all_days(self) -> set[date]:
+        """The days that have any event hour in the lake."""
+        return {hour.date() for hour in self.all_event_hours()}
+
+    def complete_through(self, day: date) -> datetime | None:
+        """The end of the unbroken complete hours since a day began; None if there are none."""
+        hour = start = day_start(day)
+        while hour < start + DAY and self.is_complete(hour):
+            hour += HOUR
+        return hour if hour > start else None
+
+    def is_complete(self, hour: datetime) -> bool:
+        """Whether every source was listed for this written hour and the next after both settled."""
+        first, second = self._written(hour), self._written(hour + HOUR)
+        if not (first and second):
+            return False
+        sources = {
+            name
+            for landings in (first, second)
+            for name in max(landings, key=lambda it: it.manifest.listed_at).manifest.sources
+        }
+        return all(
+            {
+                landing.manifest.source
+                for landing in landings
+                if landing.manifest.listed_at >= settled_at(hour)
+            }
+            >= sources
+            for landings in (first, second)
+        )
+
+    def inputs(self, model: LakeModel, when: When) -> Inputs:
+        """What a model's file for an hour or a day should be made of today."""
+        files: dict[str, tuple[Path, ...]] = {}
+        made_of: dict[str, Any] = {"version": model.version}
+        variables: dict[str, str] = {}
+        landings = self._with_flows_of(when) if isinstance(when, datetime) else []
+        for parent in model.parents:
+            if parent == "flow_records":
+                files[LANDED_TUPLES.name] = tuple(landing.file.path for landing in landings)
+                made_of[parent] = sorted(landing.manifest.landing_id for landing in landings)
+                continue
+            snapshot = self._snapshots[parent]
+            partitions = _parent_partitions(parent, self.project, when, landings)
+            found = [f for p in partitions if snapshot for f in snapshot.files_of(p)]
+            files[parent] = tuple(file.path for file in found)
+            made_of[parent] = sorted(self._id(file.path) for file in found)
+        for name in model.settings:
+            if name == "complete_through":
+                assert not isinstance(when, datetime), "only days are complete through an hour"
+                through = self.complete_through(when)
+                variables[name] = f"timestamp '{through:%Y-%m-%d %H:%M:%S}'" if through else "null"
+            else:
+                variables[name] = self._settings[name]
+        made_of["settings"] = variables
+        inputs_id = hashlib.sha256(footer_bytes(made_of)).hexdigest()[:32]
+        return Inputs(inputs_id, made_of, files, variables)
+
+    def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
+        """The partition as it lies in the lake, if it is current."""
+        snapshot = self._snapshots[model.name]
+        files = snapshot.files_of(_partition(when)) if snapshot else ()
+        if len(files) != 1 or self._id(files[0].path) != self.inputs(model, when).id:
+            return None
+        return BuiltPartition(when, files[0].rows, files[0].size, changed=False)
+
+    def not_current(self, grain: Grain, whens: Iterable[When]) -> list[When]:
+        """Which of some hours or days have a model whose file is not current."""
+        models = self.project.named(grain)
+        return sorted(
+            when
+            for when in set(whens)
+            if any(self.current_file(model, when) is None for model in models)
+        )
+
+    def _id(self, path: Path) -> str:
+        if path not in self._ids:
+            lake_file = next(
+                file
+                for snapshot in self._snapshots.values()
+                if snapshot
+                for file in snapshot.files
+                if file.path == path
+            )
+            self._ids[path] = lake_file.footer()["id"]
+        return self._ids[path]
+
+    def _written(self, hour: datetime) -> list[Landing]:
+        landed = self._snapshots[LANDED_TUPLES.name]
+        if landed is None:
+            return []
+        found = []
+        for file in landed.files_of(written_partition(hour)):
+            if file.path not in self._landings:
+                self._landings[file.path] = read_landing(file)
+            found.append(self._landings[file.path])
+        return found
+
+    def _with_flows_of(self, hour: datetime) -> list[Landing]:
+        return [
+            landing
+            for written in self._landings_by_hour.get(hour, ())
+            for landing in self._written(written)
+            if hour in landing.manifest.event_hours
+        ]
+
+    @cached_property
+    def _landings_by_hour(self) -> dict[datetime, list[datetime]]:
+        """Written hours that may hold flows of an event hour, by the files' own statistics.
+
+        The log has lowest and highest flow times, so that no footer is read to find candidates.
+        """
+        found: dict[datetime, set[datetime]] = {}
+        landed = self._snapshots[LANDED_TUPLES.name]
+        for file in landed.files if landed else ():
+            lowest, highest = file.lowest.get("flow_time"), file.highest.get("flow_time")
+            if lowest is None or highest is None:
+                continue
+            written = partition_hour(file.partition)
+            hour = floor_hour(lowest)
+            if highest - lowest > DAY:
+                hours: Iterable[datetime] = read_landing(file).manifest.event_hours
+            else:
+                hours = [hour + n * HOUR for n in range(int((highest - hour) / HOUR) + 1)]
+            for each in hours:
+                found.setdefault(each, set()).add(written)
+        return {hour: sorted(written) for hour, written in found.items()}
+
+
+class ModelRun:
+    """One call of dbt: the partitions it may build, and what became of them.
+
+    dbt's plugin finds the run in `current` and asks it for views, variables and files.
+    """
+
+    current: ModelRun | None = None
+
+    def __init__(
+        self,
+        planner: Planner,
+        whens: Mapping[Grain, Sequence[When]],
+        on_built: Callable[[str, When], None],
+    ) -> None:
+        self.planner = planner
+        self.whens = whens
+        self.built: dict[str, list[BuiltPartition]] = {}
+        self.views: list[tuple[str, str, str]] = []
+        self._on_built = on_built
+        self._empty_dir = tempfile.TemporaryDirectory(prefix="flow-pipeline-")
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES.values()}
+        self.visible: dict[str, tuple[Path, ...]] = {}
+
+    def close(self) -> None:
+        """Remove what the run kept beside the lake."""
+        self._connection = None
+        self._empty_dir.cleanup()
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make views over the lake on a new connection; what they show is set by variables."""
+        self._connection = connection
+        for name in self.planner.project.models:
+            snapshot = self.planner.snapshot(name)
+            if snapshot is not None:
+                self._specs[name] = snapshot.spec
+        self.set_variables(connection)
+        for name in self._specs:
+            self._create_view(connection, name)
+        files = _variable(LANDED_TUPLES.name)
+        for name, query in landed_views(files).items():
+            connection.execute(f"create or replace view {quoted(name)} as {query}")
+
+    def set_variables(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Show what this run has to do with: its inputs, and what it has built so far."""
+        for name in self._specs:
+            self._set_files(cursor, name, self.visible.get(name, ()))
+
+    def build(self, name: str, query: str) -> None:
+        """Build a model's partitions that are not current, each in one commit.
+
+        Raises ModelError if a staged file fails a check, LakeBusy if other writers won every time.
+        """
+        assert self._connection is not None, "dbt opens the connection before it builds"
+        model = self.planner.project.models[name]
+        done: dict[When, BuiltPartition] = {}
+        cursor = self._connection.cursor()
+        self.set_variables(cursor)
+        self._ensure_table(cursor, model, query)
+        for _ in range(_ATTEMPTS):
+            self.planner.refresh()
+            refused = False
+            for when in self.whens[model.grain]:
+                if when in done and done[when].changed:
+                    continue
+                standing = self.planner.current_file(model, when)
+                try:
+                    done[when] = standing or self._build_one(cursor, model, when, query)
+                except CommitRefused:
+                    refused = True
+                    continue
+                self._on_built(name, when)
+            if not refused:
+                break
+        else:
+            raise LakeBusy(
+                f"{name} was changed by other runs {_ATTEMPTS} times",
+                "One run at a time for the same hours, or a few",
+                "Run again when the others have ended",
+            )
+        self.built[name] = [done[when] for when in sorted(done)]
+        self.planner.refresh()
+        snapshot = self.planner.snapshot(name)
+        assert snapshot is not None, f"{name} was ensured"
+        changed = [_partition(when) for when, partition in done.items() if partition.changed]
+        self.visible[name] = tuple(f.path for p in changed for f in snapshot.files_of(p))
+        self._create_view(self._connection, name)
+
+    def _build_one(
+        self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, when: When, query: str
+    ) -> BuiltPartition:
+        snapshot = self.planner.snapshot(model.name)
+        assert snapshot is not None, f"{model.name} was ensured"
+        inputs = self.planner.inputs(model, when)
+        partition = _partition(when)
+        path = snapshot.stage(partition)
+        for parent, paths in inputs.files.items():
+            self._set_files(cursor, parent, paths)
+        for variable, value in inputs.variables.items():
+            cursor.execute(f"set variable {variable} = {value}")
+        footer = footer_bytes({"id": inputs.id, "made_of": inputs.made_of}).decode()
+        excluded = ", ".join(quoted(name) for name in snapshot.spec.partition_by)
+        try:
+            cursor.execute(
+                f"copy (select * exclude ({excluded}) from ({query}) where {_predicate(partition)} "
+                f"order by {', '.join(model.order_by)}) to {literal(path)} (format parquet, "
+                f"compression zstd, row_group_size {_ROW_GROUP_ROWS}, "
+                f"kv_metadata {{flow_pipeline: {literal(footer)}}})"
+            )
+            rows = self._check(cursor, model, snapshot, partition, path)
+            size = path.stat().st_size
+            snapshot.commit(partition, [path], snapshot.files_of(partition))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return BuiltPartition(when, rows, size, changed=True)
+
+    def _check(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        model: LakeModel,
+        snapshot: Snapshot,
+        partition: Partition,
+        path: Path,
+    ) -> int:
+        """Check a staged file before anybody can read it; returns its rows."""
+        shown = f"{model.name} {partition.path}"
+        wanted = [f for f in snapshot.spec.schema if f.name not in snapshot.spec.partition_by]
+        staged = pq.read_schema(path)
+        if [(f.name, f.type) for f in staged] != [(f.name, f.type) for f in wanted]:
+            raise ModelError(
+                f"{shown}: the staged file has other columns than the table",
+                f"Expected {', '.join(f'{f.name} {f.type}' for f in wanted)}",
+                "This is a defect of the model; the lake is unchanged",
+            )
+        relation = f"read_parquet({literal(path)}, hive_partitioning = false)"
+        keys = ", ".join(quoted(name) for name in model.unique)
+        doubled = _rows(
+            cursor, f"select 1 from {relation} group by {keys} having count(*) > 1 limit 1"
+        )
+        if doubled:
+            raise ModelError(
+                f"{shown}: two rows of the staged file have the same {', '.join(model.unique)}",
+                "Each row once",
+                "This is a defect of the model; the lake is unchanged",
+            )
+        if model.conserves is not None:
+            ours, theirs = model.conserves.totals.keys(), model.conserves.totals.values()
+            [have] = _rows(cursor, f"select {', '.join(ours)} from {relation}")
+            [want] = _rows(
+                cursor,
+                f"select {', '.join(theirs)} from {quoted(model.conserves.table)} "
+                f"where {_predicate(partition)}",
+            )
+            if have != want:
+                raise ModelError(
+                    f"{shown}: totals of the staged file differ from {model.conserves.table}: "
+                    f"{dict(zip(ours, zip(have, want, strict=True), strict=True))}",
+                    "The same totals",
+                    "This is a defect of the model; the lake is unchanged",
+                )
+        return pq.read_metadata(path).num_rows
+
+    def _ensure_table(
+        self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, query: str
+    ) -> None:
+        columns = cursor.execute(f"select * from ({query}) limit 0").to_arrow_table().schema
+        partition_columns = _PARTITION_COLUMNS[model.grain]
+        names = [name for name, _ in partition_columns]
+        fields = [pa.field(f.name, f.type) for f in columns if f.name not in names]
+        schema = pa.schema([*fields, *(pa.field(*column) for column in partition_columns)])
+        spec = TableSpec(model.name, schema, tuple(names))
+        self.planner.lake.ensure_table(spec)
+        self._specs[model.name] = spec
+
+    def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        self._set_files(cursor, name, self.visible.get(name, ()))
+        query = table_select(self._specs[name], _variable(name))
+        cursor.execute(f"create or replace view {quoted(name)} as {query}")
+
+    def _set_files(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path]
+    ) -> None:
+        files = list_literal(paths or [self._empty_file(name)])
+        cursor.execute(f"set variable files_{name} = {files}")
+
+    def _empty_file(self, name: str) -> Path:
+        """A file without rows: `read_parquet` of nothing fails, and a view needs its types."""
+        spec = self._specs[name]
+        zero = {"date": "2000-01-01", "hour": "0", "written_date": "2000-01-01", "written_hour": "0"}
+        partition = Partition(tuple((column, zero[column]) for column in spec.partition_by))
+        path = Path(self._empty_dir.name) / name / partition.path / "empty.parquet"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fields = [f for f in spec.schema if f.name not in spec.partition_by]
+            pq.write_table(pa.schema(fields).empty_table(), path)
+        return path
+
+
+def model_range(
+    planner: Planner,
+    grain: Grain,
+    whens: Iterable[When],
+    on_built: Callable[[str, When], None] = lambda _name, _when: None,
+) -> ModelledRange:
+    """Bring hours or days up to date with one call of dbt; none if all are current.
+
+    `whens` are hours for grain `hour`, days for grain `day`. Failed models and tests are told in
+    the result. Raises ModelError if dbt could not run at all.
+    """
+    wanted = sorted(set(whens))
+    models = planner.project.named(grain)
+    planner.refresh()
+    stale = planner.not_current(grain, wanted)
+    if not stale:
+        standing = {
+            model.name: tuple(
+                partition
+                for when in wanted
+                if (partition := planner.current_file(model, when)) is not None
+            )
+            for model in models
+        }
+        return ModelledRange(standing, (), ())
+    run = ModelRun(planner, {"hour": [], "day": [], grain: wanted}, on_built)
+    for model in models:
+        for when in stale:
+            for name, paths in planner.inputs(model, when).files.items():
+                run.visible[name] = tuple(dict.fromkeys((*run.visible.get(name, ()), *paths)))
+    ModelRun.current = run
+    try:
+        selected = [f"+{model.name}" if grain == "hour" else model.name for model in models]
+        if grain == "hour":
+            selected.append("config.materialized:view")
+        result = invoke_dbt(
+            "build",
+            "--select",
+            *selected,
+            "--indirect-selection",
+            "buildable",
+            "--exclude-resource-type",
+            "unit_test",
+        )
+    finally:
+        ModelRun.current = None
+        run.close()
+    record_model_views(planner.lake, run.views)
+    tests: list[TestOutcome] = []
+    failures: list[str] = []
+    for found in result.results:
+        unique_id, status = found.node.unique_id, str(found.status)
+        if unique_id.startswith("test."):
+            tests.append(TestOutcome(unique_id, status, found.failures or 0, found.message or ""))
+        if status in ("error", "fail"):
+            failures.append(f"{found.node.name}: {(found.message or status).strip()}")
+    built = {name: tuple(partitions) for name, partitions in run.built.items()}
+    return ModelledRange(built, tuple(tests), tuple(failures))
+
+
+def _parent_partitions(
+    parent: str, project: DbtProject, when: When, landings: Sequence[Landing]
+) -> list[Partition]:
+    if parent == IP_LOOKUP.name:
+        return sorted({landing.file.partition for landing in landings})
+    if isinstance(when, datetime):
+        return [hour_partition(when)]
+    if project.models[parent].grain == "day":
+        return [day_partition(when)]
+    return [hour_partition(hour) for hour in hours_of(when)]
+
+
+def _partition(when: When) -> Partition:
+    return hour_partition(when) if isinstance(when, datetime) else day_partition(when)
+
+
+def partition_when(grain: Grain, partition: Partition) -> When:
+    """The hour or day that a derived partition stands for."""
+    return partition_hour(partition) if grain == "hour" else partition_day(partition)
+
+
+def _predicate(partition: Partition) -> str:
+    types = {"date": "date ", "hour": ""}
+    return " and ".join(
+        f"{quoted(name)} = {types[name]}{literal(value) if name == 'date' else int(value)}"
+        for name, value in partition.values
+    )
+
+
+def _variable(name: str) -> str:
+    return f"getvariable('files_{name}')"
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    return cursor.execute(query).fetchall()
+
+
+def run_over_everything(planner: Planner) -> ModelRun:
+    """A run for a dbt that was started by hand: it sees the whole lake and builds what is stale."""
+    run = ModelRun(
+        planner,
+        {"hour": sorted(planner.all_event_hours()), "day": sorted(planner.all_days())},
+        lambda _name, _when: None,
+    )
+    for name in [*planner.project.models, *(spec.name for spec in _SOURCES.values())]:
+        snapshot = planner.lake.snapshot(name)
+        if snapshot is not None:
+            run.visible[name] = tuple(file.path for file in snapshot.files)
+    return run

@@ -1,0 +1,185 @@
+"""The steps of the pipeline, put together from settings; what Dagster's assets and commands call.
+
+Belongs here: which hours and days a step concerns. How a step is done belongs to the modules it
+calls; when it runs, to `defs` and `cli`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+
+from flow_pipeline import progress
+from flow_pipeline.address_lookup import LookedUpHour, ReferenceData, look_up_hour
+from flow_pipeline.dbt_models import load_project
+from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.errors import SettingError
+from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
+from flow_pipeline.lake import Lake
+from flow_pipeline.lake_views import publish
+from flow_pipeline.landing import LANDED_TUPLES, LandedHour, Landing, land_hour, read_landing
+from flow_pipeline.modelling import ModelledRange, Planner, When, model_range
+from flow_pipeline.partitions import (
+    HOUR,
+    day_start,
+    floor_hour,
+    hours_between,
+    utc_now,
+    written_partition,
+)
+from flow_pipeline.settings import Settings
+from flow_pipeline.threat_history import FeedState, read_history, refresh_feeds
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The pipeline over one lake with one set of settings."""
+
+    settings: Settings
+    lake: Lake
+
+    @classmethod
+    def open(cls, settings: Settings) -> Pipeline:
+        """Open the lake, or begin one. Raises LakeError if it cannot be used."""
+        return cls(settings, Lake.open(settings.lake_dir, is_sample=settings.is_sample))
+
+    @cached_property
+    def planner(self) -> Planner:
+        """What every derived file is made of today."""
+        return Planner(self.lake, load_project(), self.settings)
+
+    @contextmanager
+    def sources(self) -> Iterator[list[BlobSource]]:
+        """The sources, open. Raises SourceError for the first that cannot be reached."""
+        opened = open_sources(self.settings.source_locations())
+        try:
+            yield opened
+        finally:
+            for source in opened:
+                source.close()
+
+    def ensure_start(self, earlier: datetime | None = None) -> datetime:
+        """The first written hour: set, recorded, or the earliest that the sources have.
+
+        It is recorded in the lake, so that partitions need no network to be defined. An `earlier`
+        hour moves it. Raises SettingError if there is not a single blob.
+        """
+        start = self.settings.start or self.lake.start or self._earliest()
+        if earlier is not None:
+            start = min(start, earlier)
+        self.lake.record_start(start)
+        return start
+
+    def land(self, hours: Sequence[datetime]) -> list[LandedHour]:
+        """Land written hours, one commit each."""
+        landed: list[LandedHour] = []
+        with self.sources() as sources:
+            for hour in hours:
+                landed.append(land_hour(self.lake, sources, hour))
+                progress.report("Landing", len(landed), len(hours))
+        return landed
+
+    def refresh_feeds(self) -> list[FeedState]:
+        """Ask the threat feeds and record what changed."""
+        return refresh_feeds(self.lake, self.settings.feed_locations)
+
+    def look_up(self, hours: Sequence[datetime]) -> list[LookedUpHour]:
+        """Look up the addresses of written hours."""
+        looked_up: list[LookedUpHour] = []
+        with open_country_database(self.settings.country_db) as countries:
+            threats = read_history(self.lake, self.settings.feed_locations)
+            reference = ReferenceData(countries, threats)
+            for hour in hours:
+                looked_up.append(look_up_hour(self.lake, reference, hour))
+                progress.report("Looking up", len(looked_up), len(hours))
+        return looked_up
+
+    def model_hours(self, hours: Sequence[datetime]) -> ModelledRange:
+        """Bring event hours up to date, and those that flows of the same written hours are in."""
+        self.planner.refresh()
+        return self._model("hour", sorted({*hours, *self.planner.event_hours(hours)}))
+
+    def model_days(self, days: Sequence[date]) -> ModelledRange:
+        """Bring days up to date."""
+        return self._model("day", sorted(days))
+
+    def days_of(self, hours: Sequence[datetime], *, landed: Sequence[datetime]) -> list[date]:
+        """The days of event hours asked for, and those that flows of written hours are in."""
+        self.planner.refresh()
+        touched = {*hours, *self.planner.event_hours(landed)}
+        return sorted({hour.date() for hour in touched})
+
+    def hours_to_catch_up(self, now: datetime | None = None) -> tuple[datetime, datetime]:
+        """Event hours [from, to): from the earliest that is not complete or not current, to now.
+
+        `to` is the hour that is running; as a written hour it is the last one to land.
+        """
+        end = floor_hour(now or utc_now())
+        first = day_start(self.ensure_start().date())
+        self.planner.refresh()
+        landed = self.planner.snapshot(LANDED_TUPLES.name)
+        if landed is None or not landed.files:
+            return self.ensure_start(), end
+        event_hours = set(hours_between(max(first, self.ensure_start()), end))
+        unfinished = {hour for hour in event_hours if not self.planner.is_complete(hour)}
+        known = event_hours | self.planner.all_event_hours()
+        stale_hours = self.planner.not_current("hour", known)
+        stale_days = self.planner.not_current("day", {hour.date() for hour in known})
+        first_of_day = [
+            max(day_start(day), self.ensure_start())
+            for day in stale_days
+            if not isinstance(day, datetime)
+        ]
+        starts = [hour for hour in stale_hours if isinstance(hour, datetime)]
+        return min([*unfinished, *starts, *first_of_day, end]), end
+
+    def publish(self) -> None:
+        """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""
+        publish(self.lake)
+
+    def landed(self, hours: Sequence[datetime]) -> list[Landing]:
+        """What the lake holds of some written hours."""
+        snapshot = self.lake.snapshot(LANDED_TUPLES.name)
+        if snapshot is None:
+            return []
+        return [
+            read_landing(file)
+            for hour in hours
+            for file in snapshot.files_of(written_partition(hour))
+        ]
+
+    def _model(self, grain: str, whens: Sequence[When]) -> ModelledRange:
+        models = len(self.planner.project.named("hour" if grain == "hour" else "day"))
+        total, done = len(whens) * models, 0
+
+        def on_built(_name: str, _when: When) -> None:
+            nonlocal done
+            done += 1
+            progress.report("Modelling hours" if grain == "hour" else "Summarising", done, total)
+
+        modelled = model_range(
+            self.planner, "hour" if grain == "hour" else "day", whens, on_built
+        )
+        self.publish()
+        return modelled
+
+    def _earliest(self) -> datetime:
+        with self.sources() as sources:
+            found = [hour for source in sources if (hour := source.earliest_hour()) is not None]
+        if not found:
+            raise SettingError(
+                "FLOW_SOURCES",
+                "no flow log was found in any source",
+                "at least one PT1H.json",
+                "Check that flow logs are switched on and write to these accounts, "
+                "or set FLOW_START to begin with empty hours",
+            )
+        return min(found)
+
+
+def written_hours(start: datetime, end: datetime, now: datetime | None = None) -> list[datetime]:
+    """The written hours that hold the event hours of [start, end), those to come left out."""
+    return list(hours_between(start, min(end, floor_hour(now or utc_now())) + HOUR))
