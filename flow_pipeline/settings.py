@@ -26,6 +26,8 @@ SAMPLE_DIR = Path("sample")
 CREDENTIAL_PREFIX = "FLOW_CREDENTIAL_"
 # The emulators' well-known account stands in the path of the URL, not in the host name.
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+# What marks a word that holds a secret, in a place where it does not belong.
+_SECRET = re.compile(r"(accountkey|sharedaccesssignature|sig)=", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,13 @@ class Settings(BaseSettings):
 
     @field_validator("lake", "country_db", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    def _read_path(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if "://" in value:
+            raise ValueError("this is a URL, not a path on this machine")
+        # A shell expands ~ before it gets here; nobody does in an .env file.
+        return Path(value).expanduser() if value.strip() else None
 
     @property
     def is_sample(self) -> bool:
@@ -131,6 +138,13 @@ def load_settings() -> Settings:
     """Read the environment and `.env`. Raises SettingError naming the first setting at fault."""
     try:
         settings = Settings()
+    except UnicodeDecodeError:
+        raise SettingError(
+            ".env",
+            "the file is not UTF-8",
+            "lines as in .env.example",
+            "Save the file as UTF-8",
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "FLOW_" + str(first["loc"][0]).upper()
@@ -161,7 +175,10 @@ def parse_hour(text: str) -> datetime:
     except ValueError:
         raise ValueError(f"{text!r} is no hour; write it like 2026-03-01T05 (UTC)") from None
     if value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError(f"{text!r} is out of range") from None
     if value != value.replace(minute=0, second=0, microsecond=0):
         raise ValueError(f"{text!r} is not a whole hour; write it like 2026-03-01T05 (UTC)")
     return value
@@ -174,18 +191,27 @@ def credential_for(account: str) -> SecretStr | None:
     return SecretStr(value) if value else None
 
 
+def _folder(word: str) -> FolderLocation:
+    path = Path(word).expanduser().absolute()
+    if not path.is_dir():
+        shown = "a connection string or a SAS" if _SECRET.search(word) else path
+        raise SettingError(
+            "FLOW_SOURCES",
+            f"{shown} is no folder",
+            "a folder that holds the containers as directories, or an account's https:// URL",
+            "Correct the path or create the folder; a credential belongs in FLOW_CREDENTIAL_ACCOUNT",
+        )
+    return FolderLocation(path)
+
+
 def _location(word: str) -> SourceLocation:
-    parts = urlsplit(word)
-    if not parts.scheme or "://" not in word:
-        path = Path(word).expanduser().absolute()
-        if not path.is_dir():
-            raise SettingError(
-                "FLOW_SOURCES",
-                f"{path} is no folder",
-                "a folder that holds the containers as directories, or an account's https:// URL",
-                "Correct the path, or create the folder",
-            )
-        return FolderLocation(path)
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", word):
+        return _folder(word)
+    try:
+        parts = urlsplit(word)
+        _ = parts.port
+    except ValueError:
+        raise _bad_endpoint(word.split("?", maxsplit=1)[0].rpartition("@")[2]) from None
     shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise _bad_endpoint(shown)
