@@ -155,9 +155,13 @@ def _run(settings: Settings, start: datetime | None, end: datetime | None) -> No
     pipeline = Pipeline.open(settings)
     now = utc_now()
     if start is not None and end is not None and start >= end:
-        raise SettingError("--to", f"{end:%Y-%m-%dT%H} is not after --from", "a later hour", "Swap them")
+        raise SettingError(
+            "--to", f"{end:%Y-%m-%dT%H} is not after --from", "a later hour", "Swap them"
+        )
     if start is not None and start > now:
-        raise SettingError("--from", f"{start:%Y-%m-%dT%H} lies ahead", "an hour that has begun", "Correct it")
+        raise SettingError(
+            "--from", f"{start:%Y-%m-%dT%H} lies ahead", "an hour that has begun", "Correct it"
+        )
     if start is None:
         caught_up_from, until = pipeline.hours_to_catch_up(now)
         start = caught_up_from if end is None else min(caught_up_from, end - HOUR)
@@ -241,7 +245,9 @@ def _show_problems(blobs: list[Any]) -> None:
         ]
     if not lines:
         return
-    _out.print("[bold yellow]Not everything could be decoded[/bold yellow] (see rejected_tuples and landed_blobs)")
+    _out.print(
+        "[bold yellow]Not everything could be decoded[/bold yellow] (see rejected_tuples and landed_blobs)"
+    )
     for line in lines[:_PROBLEMS_SHOWN]:
         _out.print(Text("  " + _printable(line)), soft_wrap=True)
     if len(lines) > _PROBLEMS_SHOWN:
@@ -336,7 +342,8 @@ def _sample_hours(
 def _generate(
     out: Path, day: date | None, flows: int | None, seed: int | None, layout: str
 ) -> None:
-    from flow_pipeline.sample import DEFAULT_FLOWS, DEFAULT_SEED, generate as write_sample
+    from flow_pipeline.sample import DEFAULT_FLOWS, DEFAULT_SEED
+    from flow_pipeline.sample import generate as write_sample
 
     if layout not in ("vnet", "nsg2", "nsg1"):
         raise SettingError("--layout", f"{layout!r} is unknown", "vnet, nsg2 or nsg1", "Correct it")

@@ -32,7 +32,7 @@ from flow_pipeline.lake import (
     TableSpec,
     footer_bytes,
 )
-from flow_pipeline.partitions import Partition, settled_at, utc_now, written_partition
+from flow_pipeline.partitions import settled_at, utc_now, written_partition
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -216,41 +216,36 @@ def _land(
     }
     names = tuple(source.name for source in sources)
     listed_at = now()
-    listings = _side_by_side(lambda source: list(source.list_hour(hour)), sources)
+    found = _side_by_side(lambda source: list(source.list_hour(hour)), sources)
     owner: dict[str, str] = {}
-    for listing in listings:
-        for blob in listing:
+    for blobs in found:
+        for blob in blobs:
             owner.setdefault(blob.blob, blob.source)
-
-    def stage(source: BlobSource, listing: Sequence[ListedBlob]) -> _Staged | None:
-        mine = [blob for blob in listing if owner[blob.blob] == source.name]
-        old = before.get(source.name)
-        kept = _kept(old, owner, source.name)
-        if old is not None and _is_current(old.manifest, mine, kept, names, hour):
-            return None
-        return _stage(
-            snapshot, partition, hour, source.name, names, listed_at, old, mine, kept, source.read
+    listings = [
+        _Listing(
+            source.name,
+            names,
+            listed_at,
+            [blob for blob in blobs if owner[blob.blob] == source.name],
+            source.read,
         )
-
-    staged = _side_by_side(lambda pair: stage(*pair), list(zip(sources, listings, strict=True)))
+        for source, blobs in zip(sources, found, strict=True)
+    ]
     # A source that is configured no more keeps its rows, but for blobs that another one has now.
-    for name, old in before.items():
-        kept = _kept(old, owner, name)
-        if name not in names and len(kept) < len(old.manifest.blobs):
-            staged.append(
-                _stage(
-                    snapshot,
-                    partition,
-                    hour,
-                    name,
-                    old.manifest.sources,
-                    old.manifest.listed_at,
-                    old,
-                    (),
-                    kept,
-                    None,
-                )
-            )
+    listings += [
+        _Listing(name, old.manifest.sources, old.manifest.listed_at, [], None)
+        for name, old in before.items()
+        if name not in names and len(_kept(old, owner)) < len(old.manifest.blobs)
+    ]
+
+    def stage(listing: _Listing) -> _Staged | None:
+        old = before.get(listing.source)
+        kept = _kept(old, owner)
+        if old is not None and _is_current(old.manifest, listing, kept, hour):
+            return None
+        return _stage(snapshot, hour, listing, old, kept)
+
+    staged = _side_by_side(stage, listings)
     new = [file for file in staged if file is not None]
     replaced = [before[file.manifest.source] for file in new if file.manifest.source in before]
     if new:
@@ -280,28 +275,36 @@ def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
         return list(pool.map(work, items))
 
 
-def _kept(old: Landing | None, owner: Mapping[str, str], source: str) -> list[BlobManifest]:
-    """The known blobs that nobody lists any more, or that still belong to this source."""
+@dataclass(frozen=True)
+class _Listing:
+    """What one source has of a written hour. `read` is None if it is configured no more."""
+
+    source: str
+    sources: tuple[str, ...]
+    listed_at: datetime
+    blobs: Sequence[ListedBlob]
+    read: Callable[[ListedBlob], Iterator[bytes]] | None
+
+
+def _kept(old: Landing | None, owner: Mapping[str, str]) -> list[BlobManifest]:
+    """The blobs of a landed file that nobody lists any more, or that still belong to its source."""
     if old is None:
         return []
+    source = old.manifest.source
     return [blob for blob in old.manifest.blobs if owner.get(blob.blob, source) == source]
 
 
 def _is_current(
-    manifest: Manifest,
-    listed: Sequence[ListedBlob],
-    kept: Sequence[BlobManifest],
-    sources: tuple[str, ...],
-    hour: datetime,
+    manifest: Manifest, listing: _Listing, kept: Sequence[BlobManifest], hour: datetime
 ) -> bool:
     """Whether a new file would say nothing that the old one does not."""
     known = {blob.blob: blob.etag for blob in kept if blob.gone_at is None}
     return (
         manifest.version == LANDING_VERSION
-        and manifest.sources == sources
+        and manifest.sources == listing.sources
         and manifest.listed_at >= settled_at(hour)
         and len(kept) == len(manifest.blobs)
-        and known == {blob.blob: blob.etag for blob in listed}
+        and known == {blob.blob: blob.etag for blob in listing.blobs}
     )
 
 
@@ -315,22 +318,18 @@ class _Staged:
 
 def _stage(
     snapshot: Snapshot,
-    partition: Partition,
     hour: datetime,
-    source: str,
-    sources: tuple[str, ...],
-    listed_at: datetime,
+    listing: _Listing,
     old: Landing | None,
-    listed: Sequence[ListedBlob],
     kept: Sequence[BlobManifest],
-    read: Callable[[ListedBlob], Iterator[bytes]] | None,
 ) -> _Staged:
+    """Write what an hour of one source holds now, rows that are known carried over."""
     known = {blob.blob: blob for blob in kept}
-    current = {blob.blob: blob for blob in listed}
+    current = {blob.blob: blob for blob in listing.blobs}
     is_readable_as_before = old is not None and old.manifest.version == LANDING_VERSION
     manifests: list[BlobManifest] = []
     blobs_read = bytes_read = 0
-    path = snapshot.stage(partition)
+    path = snapshot.stage(written_partition(hour))
     with _RowWriter(path) as rows:
         for name in sorted(known.keys() | current.keys()):
             blob, found = known.get(name), current.get(name)
@@ -341,14 +340,16 @@ def _stage(
                 assert old is not None, "a known blob comes from the old file"
                 rows.carry_over(old.file.path, blob.first_row, blob.tuples)
                 # Of a source that is not configured any more (no `read`) nothing new is known.
-                gone_at = None if found else blob.gone_at or (listed_at if read else None)
+                newly_gone = listing.listed_at if listing.read else None
+                gone_at = None if found else blob.gone_at or newly_gone
                 manifests.append(
                     blob.model_copy(update={"first_row": first_row, "gone_at": gone_at})
                 )
                 continue
-            assert found is not None and read is not None, "an unknown blob was listed"
-            decoder = BlobDecoder(BlobPlace(source, name, hour))
-            for chunk in read(found):
+            assert found is not None, "an unknown blob was listed"
+            assert listing.read is not None, "a blob is listed by a source that is open"
+            decoder = BlobDecoder(BlobPlace(listing.source, name, hour))
+            for chunk in listing.read(found):
                 rows.extend(decoder.feed(chunk))
             rows.extend(decoder.finish())
             summary = decoder.summary
@@ -372,17 +373,17 @@ def _stage(
                     event_hours=summary.event_hours,
                     digest=summary.digest.hex(),
                     first_row=first_row,
-                    landed_at=listed_at,
+                    landed_at=listing.listed_at,
                     gone_at=None,
                 )
             )
         manifest = Manifest(
             version=LANDING_VERSION,
-            source=source,
-            sources=sources,
+            source=listing.source,
+            sources=listing.sources,
             written_hour=hour,
-            listed_at=listed_at,
-            landing_id=_landing_id(source, hour, manifests),
+            listed_at=listing.listed_at,
+            landing_id=_landing_id(listing.source, hour, manifests),
             blobs=tuple(manifests),
         )
         rows.close(manifest)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -312,8 +312,13 @@ class ModelRun:
         self._connection = None
         self._empty_dir.cleanup()
 
-    def open(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make views over the lake on a new connection; what they show is set by variables."""
+    def join(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make views over the lake on dbt's connection; what they show is set by variables.
+
+        dbt keeps its connection from one call in a process to the next, a run is of one call.
+        """
+        if self._connection is connection:
+            return
         self._connection = connection
         for name in self.planner.project.models:
             snapshot = self.planner.snapshot(name)
@@ -449,7 +454,7 @@ class ModelRun:
     def _ensure_table(
         self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, query: str
     ) -> None:
-        columns = cursor.execute(f"select * from ({query}) limit 0").to_arrow_table().schema
+        columns = cursor.sql(query).limit(0).to_arrow_table().schema
         partition_columns = _PARTITION_COLUMNS[model.grain]
         names = [name for name, _ in partition_columns]
         fields = [pa.field(f.name, f.type) for f in columns if f.name not in names]
@@ -472,8 +477,9 @@ class ModelRun:
     def _empty_file(self, name: str) -> Path:
         """A file without rows: `read_parquet` of nothing fails, and a view needs its types."""
         spec = self._specs[name]
-        zero = {"date": "2000-01-01", "hour": "0", "written_date": "2000-01-01", "written_hour": "0"}
-        partition = Partition(tuple((column, zero[column]) for column in spec.partition_by))
+        partition = Partition(
+            tuple((c, "0" if c.endswith("hour") else "2000-01-01") for c in spec.partition_by)
+        )
         path = Path(self._empty_dir.name) / name / partition.path / "empty.parquet"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

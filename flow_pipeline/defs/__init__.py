@@ -2,3 +2,11 @@
 
 Must not be put here: anything that could be tested without Dagster.
 """
+
+import warnings
+
+import dagster as dg
+
+# Backfill policies and mappings of time windows are "beta" in Dagster, and what this rests on; the
+# version is pinned, and a user can do nothing about it.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -64,7 +64,9 @@ def days_after_hours(
     if DAYS_FOLLOW in run.tags:
         return dg.SkipReason("Whoever launched the hours runs the days too.")
     backfill = context.instance.get_backfill(run.tags.get("dagster/backfill", ""))
-    in_backfill = {key.to_user_string() for key in (backfill.asset_selection or ())} if backfill else set()
+    in_backfill = (
+        {key.to_user_string() for key in (backfill.asset_selection or ())} if backfill else set()
+    )
     if in_backfill & set(DAY_MODELS):
         return dg.SkipReason("The backfill holds the days too.")
     hours = hours_of_tags(run.tags)

@@ -67,8 +67,10 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     odd = [hour for hour in landed if hour.rejected or hour.problems]
     return dg.MaterializeResult(
         asset_key=FLOW_RECORDS,
-        metadata={"blobs_read": sum(h.blobs_read for h in landed),
-                  "bytes_read": sum(h.bytes_read for h in landed)},
+        metadata={
+            "blobs_read": sum(h.blobs_read for h in landed),
+            "bytes_read": sum(h.bytes_read for h in landed),
+        },
         check_results=[
             _check("tuples_read_are_landed_or_rejected", conservation),
             _check("columns_exact", columns),

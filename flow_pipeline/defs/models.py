@@ -24,9 +24,9 @@ from flow_pipeline.defs.time_partitions import (
     key_of,
 )
 from flow_pipeline.errors import FlowPipelineError
-from flow_pipeline.summaries import top_as_markdown
 from flow_pipeline.modelling import ModelledRange
 from flow_pipeline.pipeline import Pipeline
+from flow_pipeline.summaries import top_as_markdown
 
 _PROJECT: DbtProject = load_project()
 _TRANSLATOR = DagsterDbtTranslator()
@@ -79,7 +79,9 @@ _DAY_TESTS = _tests(DAY_MODELS)
                 name,
                 "facts",
                 [
-                    dg.AssetDep(["flow_logs", "flow_records"], partition_mapping=FROM_WRITTEN_HOURS),
+                    dg.AssetDep(
+                        ["flow_logs", "flow_records"], partition_mapping=FROM_WRITTEN_HOURS
+                    ),
                     dg.AssetDep(IP_LOOKUP, partition_mapping=FROM_WRITTEN_HOURS),
                 ],
             )
@@ -107,9 +109,7 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
 @dg.multi_asset(
     name="days",
     specs=[
-        _spec(
-            name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_EVENT_HOURS)]
-        )
+        _spec(name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_EVENT_HOURS)])
         for name in DAY_MODELS
     ],
     check_specs=list(_DAY_TESTS.values()),

@@ -71,7 +71,7 @@ def hours_of_tags(tags: dict[str, str]) -> list[datetime]:
     last = only or tags.get("dagster/asset_partition_range_end")
     if first is None or last is None:
         return []
-    start, end = (datetime.strptime(key, HOUR_FORMAT) for key in (first, last))  # noqa: DTZ007
+    start, end = (datetime.strptime(key, HOUR_FORMAT) for key in (first, last))
     return list(hours_between(start, end + HOUR))
 
 
