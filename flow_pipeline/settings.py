@@ -199,7 +199,7 @@ def _folder(word: str) -> FolderLocation:
             "FLOW_SOURCES",
             f"{shown} is no folder",
             "a folder that holds the containers as directories, or an account's https:// URL",
-            "Correct the path or create the folder; a credential belongs in FLOW_CREDENTIAL_ACCOUNT",
+            "Correct the path, or create it; a credential belongs in FLOW_CREDENTIAL_ACCOUNT",
         )
     return FolderLocation(path)
 
