@@ -6,13 +6,15 @@ written as whole numbers (address >> 8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from typing import Any
 
+import maxminddb
 import numpy as np
 
-from flow_pipeline.enrichment.country import CountryDatabase, open_country_database
+from flow_pipeline.enrichment.country import BUNDLED_COUNTRY_DB
 from flow_pipeline.sample.draws import Draws, Ints, apportion
 from flow_pipeline.sample.story import (
     DECOY_NETWORKS,
@@ -30,8 +32,13 @@ from flow_pipeline.sample.story import (
 # Enough networks of the smallest country that the story names.
 _NETWORKS_DRAWN = 60_000
 _FEWEST_SOURCES = 4
-# Allotted to the military of one country and routed by nobody: no telescope sees them.
-_SILENT = frozenset({6, 7, 11, 21, 22, 26, 28, 29, 30, 33, 55, 214, 215})
+# Blocks of 2^24 addresses held by armed forces or by one firm: no telescope sees much of them, and
+# a random draw would make attackers of their holders.
+_SILENT = frozenset(
+    {6, 7, 9, 11, 17, 19, 21, 22, 25, 26, 28, 29, 30, 33, 48, 53, 55, 56, 57, 214, 215}
+)
+
+CountryOf = Callable[[str], str | None]
 
 
 @dataclass
@@ -68,8 +75,14 @@ def draw_addresses(flows: int, seed: int, attackers: Sequence[str] = ()) -> Addr
     their busiest sources; those for which there is no place are left out.
     """
     attackers = list(dict.fromkeys(attackers))
-    with open_country_database(None) as countries:
-        atlas = _Atlas(Draws(seed, "networks"), countries)
+    # The plain reader: `CountryDatabase` builds an object for each answer, at four times the cost.
+    with maxminddb.open_database(BUNDLED_COUNTRY_DB) as database:
+
+        def country_of(text: str) -> str | None:
+            record: Any = database.get(text)
+            return record["country"]["iso_code"] if record else None
+
+        atlas = _Atlas(Draws(seed, "networks"), country_of)
         book = AddressBook()
         habits = (RDP_BRUTE_FORCE, *DENIED_HABITS, RESEARCH)
         # The researchers are who they are; everybody else can be replaced.
@@ -84,17 +97,18 @@ def draw_addresses(flows: int, seed: int, attackers: Sequence[str] = ()) -> Addr
             if habit is RESEARCH:
                 found = list(atlas.members(RESEARCH_NETWORKS, wanted, draws))
             else:
-                found = list(atlas.hosts_by_country(habit, wanted, draws))
+                spread = habit.sources_per_network
+                found = list(atlas.hosts_by_country(habit.countries, wanted, draws, spread))
             numbers = [book.add(text, country) for text, country in found]
             shuffled = np.asarray(numbers, dtype=np.int64)[draws.order(len(numbers))]
             for number, text in zip(shuffled.tolist(), replaced.get(habit.name, ()), strict=False):
                 book.texts[number] = text
-                book.countries[number] = countries.country_of(text)
+                book.countries[number] = country_of(text)
             book.sources[habit.name] = shuffled
             _list_part(book, habit, draws)
         for place, service in enumerate(SERVICES):
             draws = Draws(seed, f"addresses of service {place}")
-            book.services.append(_service_addresses(book, service.networks, countries, draws))
+            book.services.append(_service_addresses(book, service.networks, country_of, draws))
         _list_decoys(book, atlas, flows, Draws(seed, "decoys"))
         return book
 
@@ -120,7 +134,7 @@ def _list_part(book: AddressBook, habit: Habit, draws: Draws) -> None:
 
 
 def _service_addresses(
-    book: AddressBook, networks: Sequence[str], countries: CountryDatabase, draws: Draws
+    book: AddressBook, networks: Sequence[str], country_of: CountryOf, draws: Draws
 ) -> Ints:
     """A handful of addresses of each network; the platform's own belong to no country."""
     numbers: list[int] = []
@@ -129,15 +143,15 @@ def _service_addresses(
         for host in sorted(hosts):
             text = str(network[host])
             is_platform = str(network) in PLATFORM_NETWORKS
-            numbers.append(book.add(text, None if is_platform else countries.country_of(text)))
+            numbers.append(book.add(text, None if is_platform else country_of(text)))
     return np.asarray(numbers, dtype=np.int64)
 
 
 def _list_decoys(book: AddressBook, atlas: _Atlas, flows: int, draws: Draws) -> None:
     """Fill the list with what never appears, half again as varied as the sources."""
     wanted = max(_FEWEST_SOURCES, _scaled(DECOYS, flows))
-    decoys = Habit("decoys", 0, 0, RDP_BRUTE_FORCE.countries, listed_percent=100)
-    book.listed_addresses += [text for text, _ in atlas.hosts_by_country(decoys, wanted, draws)]
+    decoys = atlas.hosts_by_country(RDP_BRUTE_FORCE.countries, wanted, draws)
+    book.listed_addresses += [text for text, _ in decoys]
     seen = {_network(text) for text in book.texts}
     free = [text for text in atlas.networks() if text not in seen]
     chosen = draws.order(len(free)).tolist()[:DECOY_NETWORKS]
@@ -147,8 +161,8 @@ def _list_decoys(book: AddressBook, atlas: _Atlas, flows: int, draws: Draws) -> 
 class _Atlas:
     """Public networks by country, drawn from the whole of IPv4, and addresses not yet given out."""
 
-    def __init__(self, draws: Draws, countries: CountryDatabase) -> None:
-        self._countries = countries
+    def __init__(self, draws: Draws, country_of: CountryOf) -> None:
+        self._country_of = country_of
         self._given: set[str] = set()
         self._by_country: dict[str, list[str]] = {}
         drawn = np.unique(draws.between((1 << 16, (224 << 16) - 1), _NETWORKS_DRAWN))
@@ -156,7 +170,7 @@ class _Atlas:
             if network >> 16 in _SILENT:
                 continue
             text = f"{network >> 16}.{network >> 8 & 255}.{network & 255}"
-            country = countries.country_of(f"{text}.1")
+            country = country_of(f"{text}.1")
             if country is not None:
                 self._by_country.setdefault(country, []).append(text)
 
@@ -169,11 +183,13 @@ class _Atlas:
         """Never give these out."""
         self._given.update(texts)
 
-    def hosts_by_country(self, habit: Habit, count: int, draws: Draws) -> Iterator[tuple[str, str]]:
-        """Addresses and their countries, shared out by the habit's weights."""
-        parts = apportion(count, list(habit.countries.values()))
-        for country, part in zip(habit.countries, parts, strict=True):
-            for text in self._hosts(country, part, habit.sources_per_network, draws):
+    def hosts_by_country(
+        self, weights: Mapping[str, int], count: int, draws: Draws, per_network: int = 1
+    ) -> Iterator[tuple[str, str]]:
+        """Addresses and their countries, shared out by weight, so many of a network in a row."""
+        parts = apportion(count, list(weights.values()))
+        for country, part in zip(weights, parts, strict=True):
+            for text in self._hosts(country, part, per_network, draws):
                 yield text, country
 
     def members(
@@ -185,7 +201,7 @@ class _Atlas:
             hosts = draws.order(network.num_addresses - 2).tolist()[:part]
             for host in hosts:
                 text = str(network[host + 1])
-                yield text, self._countries.country_of(text)
+                yield text, self._country_of(text)
 
     def _hosts(self, country: str, count: int, per_network: int, draws: Draws) -> Iterator[str]:
         networks = self._by_country[country]
@@ -198,7 +214,7 @@ class _Atlas:
                 tried += 1
                 text = f"{network}.{last_byte}"
                 # A network may be split between countries.
-                if text in self._given or self._countries.country_of(text) != country:
+                if text in self._given or self._country_of(text) != country:
                     continue
                 self._given.add(text)
                 found += 1

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from socket import inet_aton
 
 import numpy as np
 
@@ -155,13 +155,13 @@ class _Day:
     ) -> None:
         if flows < SMALLEST_FLOWS:
             raise SettingError(
-                "flows",
+                "--flows",
                 f"{flows} is too small a day",
                 f"at least {SMALLEST_FLOWS}",
                 "Ask for more flows",
             )
         if seed < 0:
-            raise SettingError("seed", f"{seed} is negative", "0 or more", "Choose another seed")
+            raise SettingError("--seed", f"{seed} is negative", "0 or more", "Choose another seed")
         self.day = day
         self.seed = seed
         self.layout: Layout = layout
@@ -235,6 +235,6 @@ _THREAT_LIST_HEAD = """\
 
 
 def _threat_list(book: AddressBook) -> str:
-    addresses = sorted(set(book.listed_addresses), key=IPv4Address)
-    networks = sorted(set(book.listed_networks), key=IPv4Network)
+    addresses = sorted(set(book.listed_addresses), key=inet_aton)
+    networks = sorted(set(book.listed_networks), key=lambda entry: inet_aton(entry.split("/")[0]))
     return _THREAT_LIST_HEAD + "\n".join(["# networks", *networks, "# addresses", *addresses, ""])

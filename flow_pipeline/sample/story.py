@@ -148,6 +148,17 @@ _SCANNER_PORTS = (32_768, 61_000)
 RETRANSMISSIONS_MS = (0, 1_000, 3_000, 7_000)
 
 
+# Most of the time any port; else one of those that something interesting listens on.
+_MANY_PORTS: Mapping[int, int] = {
+    ANY_PORT: 600,
+    21: 8, 22: 8, 23: 8, 25: 8, 80: 8, 110: 8, 143: 8, 443: 8, 445: 8, 587: 8, 873: 8,
+    993: 8, 995: 8, 1080: 8, 1723: 8, 2082: 8, 2083: 8, 3000: 8, 3128: 8, 4443: 8, 4567: 8,
+    5000: 8, 5432: 8, 5601: 8, 5672: 8, 5900: 8, 5984: 8, 6443: 8, 7001: 8, 7777: 8,
+    8080: 8, 8081: 8, 8443: 8, 8545: 8, 9000: 8, 9090: 8, 9200: 8, 10250: 8, 27017: 8,
+    50070: 8,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Habit:
     """How one kind of attacker behaves.
@@ -156,7 +167,9 @@ class Habit:
     of a million flows. `ports`: port -> weight. `packets`: weight of one, two, three, four packets
     with one four-tuple. `concentration`: the r-th busiest source has the weight 1/(r + this), 0
     makes all alike. `campaign_minutes`: how long a source is active (shortest, longest), None: all
-    day. `listed_percent`: how many of its addresses (or networks) are on the threat list.
+    day. `source_ports`: least and most, drawn for each attempt or once for each source.
+    `sources_per_network`: how many sit side by side. `listed_percent`: how many of its addresses,
+    or of its networks, are on the threat list. `sweeps`: every port in its turn, whatever `ports`.
     """
 
     name: str
@@ -164,7 +177,7 @@ class Habit:
     sources: int
     countries: Mapping[str, int]
     listed_percent: int
-    ports: Mapping[int, int] = field(default_factory=lambda: {RDP_PORT: 1})
+    ports: Mapping[int, int] = field(default_factory=dict[int, int])
     protocol: int = TCP
     packets: tuple[int, ...] = _ONE_PACKET
     concentration: int = 0
@@ -182,6 +195,7 @@ RDP_BRUTE_FORCE = Habit(
     sources=900,
     countries=_SERVERS,
     listed_percent=65,
+    ports={RDP_PORT: 1},
     concentration=4,
     campaign_minutes=(12, 720),
 )
@@ -285,14 +299,7 @@ DENIED_HABITS = (
         sources=320,
         countries=_SCANNERS,
         listed_percent=55,
-        ports={
-            ANY_PORT: 600,
-            21: 8, 22: 8, 23: 8, 25: 8, 80: 8, 110: 8, 143: 8, 443: 8, 445: 8, 587: 8, 873: 8,
-            993: 8, 995: 8, 1080: 8, 1723: 8, 2082: 8, 2083: 8, 3000: 8, 3128: 8, 4443: 8, 4567: 8,
-            5000: 8, 5432: 8, 5601: 8, 5672: 8, 5900: 8, 5984: 8, 6443: 8, 7001: 8, 7777: 8,
-            8080: 8, 8081: 8, 8443: 8, 8545: 8, 9000: 8, 9090: 8, 9200: 8, 10250: 8, 27017: 8,
-            50070: 8,
-        },
+        ports=_MANY_PORTS,
         source_ports=_SCANNER_PORTS,
         sources_per_network=10,
         listed_by_network=True,
@@ -318,7 +325,7 @@ RESEARCH = Habit(
     sources=150,
     countries={},
     listed_percent=0,
-    ports=next(h for h in DENIED_HABITS if h.name == "internet-wide scanner").ports,
+    ports=_MANY_PORTS,
     source_ports=_SCANNER_PORTS,
 )
 RESEARCH_NETWORKS = (
