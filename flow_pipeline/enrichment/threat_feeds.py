@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 import pyarrow as pa
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Retry
 
 from flow_pipeline.errors import ReferenceDataError
@@ -416,14 +417,8 @@ def _download(url: str, feed: str, limits: FeedLimits) -> bytes:
                 if response.status_code != requests.codes.ok:
                     raise _refused(feed, response.status_code)
                 return _body(response, feed, limits)
-        except requests.exceptions.SSLError:
-            failure = "has no certificate that this machine trusts"
-        except requests.exceptions.Timeout:
-            failure = f"did not answer within {limits.read_seconds:g} s"
-        except requests.exceptions.InvalidURL:
-            failure = "has a URL that cannot be understood"
-        except requests.exceptions.RequestException:
-            failure = "cannot be reached, or broke off"
+        except (requests.exceptions.RequestException, HTTPError) as error:
+            failure = _failure(error, limits)
     raise ReferenceDataError(
         f"The threat feed {feed} {failure}",
         "Expected a plain list behind that address",
@@ -434,7 +429,8 @@ def _download(url: str, feed: str, limits: FeedLimits) -> bytes:
 def _body(response: requests.Response, feed: str, limits: FeedLimits) -> bytes:
     deadline = time.monotonic() + limits.total_seconds
     content = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
+    # Takes what has arrived; `iter_content` would wait for a whole chunk of a feed that trickles.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > limits.max_bytes:
             raise _too_large(feed, limits)
@@ -445,6 +441,20 @@ def _body(response: requests.Response, feed: str, limits: FeedLimits) -> bytes:
                 f"Try again later. {_REMEDY}",
             )
     return bytes(content)
+
+
+def _failure(error: Exception, limits: FeedLimits) -> str:
+    """What happened, in words. After retries requests wraps the reason into its ConnectionError."""
+    reason = getattr(error.args[0], "reason", error) if error.args else error
+    if isinstance(error, requests.exceptions.SSLError):
+        return "has no certificate that this machine trusts"
+    if isinstance(error, requests.exceptions.InvalidURL):
+        return "has a URL that cannot be understood"
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"could not be connected to within {limits.connect_seconds:g} s"
+    if isinstance(reason, (requests.exceptions.ReadTimeout, ReadTimeoutError)):
+        return f"did not answer within {limits.read_seconds:g} s"
+    return "cannot be reached, or broke off"
 
 
 def _refused(feed: str, status: int) -> ReferenceDataError:
