@@ -80,18 +80,18 @@ class AccountSource:
 
     def __init__(self, location: AccountLocation, container: str) -> None:
         """Raises SettingError for a credential that cannot be one of this account's."""
-        self.name = f"{location.endpoint}/{container}"
+        self.name = _address(location, container)
         self._location = location
         self._container = container
         self._client = _connect(location, container)
-        self._walk = HourWalk(self.name, self)
+        self._walk = HourWalk(self.name, _ListedContainer(self._client, location, container))
 
     def check(self) -> None:
         """Ask for a first blob, which needs no more rights than listing does.
 
         Raises SourceUnreachable, SourceDenied or ContainerMissing.
         """
-        with self._listing_failures():
+        with _listing_failures(self._location, self._container):
             next(iter(self._client.walk_blobs(results_per_page=1)), None)
 
     def list_hour(self, hour: datetime) -> Iterator[ListedBlob]:
@@ -108,76 +108,38 @@ class AccountSource:
         Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
         """
         path = blob.blob.removeprefix(f"{self._container}/")
-        with self._reading_failures(blob):
+        try:
             download = self._client.download_blob(
                 path, etag=blob.etag, match_condition=MatchConditions.IfNotModified
             )
             yield from download.chunks()
+        except AzureError as error:
+            raise _reading_failure(self._location, self._container, blob, error) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
+
+class _ListedContainer:
+    """A container as a hierarchy of paths."""
+
+    def __init__(self, client: ContainerClient, location: AccountLocation, name: str) -> None:
+        self.name = name
+        self._client = client
+        self._location = location
+
     def child_prefixes(self, prefix: str) -> Iterator[str]:
-        """The prefixes one level below (one listing, however much lies below them)."""
-        with self._listing_failures():
+        with _listing_failures(self._location, self.name):
             for item in self._client.walk_blobs(name_starts_with=prefix or None):
                 if isinstance(item, BlobPrefix):
                     yield item.name
 
     def entries_below(self, prefix: str) -> Iterator[Entry]:
-        """Every blob below a prefix, sorted by path: the order in which the service lists."""
-        with self._listing_failures():
+        # The service lists by name.
+        with _listing_failures(self._location, self.name):
             for item in self._client.list_blobs(name_starts_with=prefix):
                 yield Entry(item.name, item.etag, item.size)
-
-    @contextmanager
-    def _listing_failures(self) -> Generator[None]:
-        try:
-            yield
-        except AzureError as error:
-            raise self._listing_failure(error) from None
-
-    @contextmanager
-    def _reading_failures(self, blob: ListedBlob) -> Generator[None]:
-        try:
-            yield
-        except AzureError as error:
-            raise self._reading_failure(blob, error) from None
-
-    def _listing_failure(self, error: AzureError) -> SourceError:
-        code = _code(error)
-        if _is_denied(error):
-            return _denied(self._location, self._container, code)
-        if code in _CONTAINER_ABSENT:
-            return _container_missing(self._location, self._container)
-        return SourceUnreachable(
-            f"{self.name} does not answer as a storage account does: {_reason(error)}",
-            "Expected the Blob service of a storage account at that address",
-            "Check the address in FLOW_SOURCES, the network and the proxy, then run again",
-        )
-
-    def _reading_failure(self, blob: ListedBlob, error: AzureError) -> SourceError:
-        code, status = _code(error), _status(error)
-        if status == _HTTP_PRECONDITION_FAILED:
-            return BlobChanged(
-                f"{blob.blob} of {self.name} changed after it was listed",
-                f"Expected the content with the ETag {blob.etag}",
-                "Run again: its hour is listed anew",
-            )
-        if status == _HTTP_NOT_FOUND:
-            return BlobGone(
-                f"{blob.blob} of {self.name} is gone",
-                "Expected the blob that was listed a moment ago",
-                "Run again: its hour is listed anew",
-            )
-        if _is_denied(error):
-            return _denied(self._location, self._container, code)
-        return BlobUnreadable(
-            f"{blob.blob} of {self.name} could not be read: {_reason(error)}",
-            "Expected the whole blob within the retries",
-            "Run again; if it stays so, look at the blob in the Azure portal",
-        )
 
 
 def open_account(location: AccountLocation) -> list[AccountSource]:
@@ -269,13 +231,65 @@ def _signed_in() -> DefaultAzureCredential:
     would take a failure to sign in for one of the network and try again and again.
     """
     # Slow to import, and needed only where no credential is set.
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+    from azure.identity import DefaultAzureCredential
 
     # It logs a page on every way to sign in that failed; the SourceDenied that follows says enough.
     logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     credential = DefaultAzureCredential(exclude_interactive_browser_credential=True)
     credential.get_token("https://storage.azure.com/.default")
     return credential
+
+
+def _address(location: AccountLocation, container: str) -> str:
+    return f"{location.endpoint}/{container}"
+
+
+@contextmanager
+def _listing_failures(location: AccountLocation, container: str) -> Generator[None]:
+    try:
+        yield
+    except AzureError as error:
+        raise _listing_failure(location, container, error) from None
+
+
+def _listing_failure(location: AccountLocation, container: str, error: AzureError) -> SourceError:
+    code = _code(error)
+    if _is_denied(error):
+        return _denied(location, container, code)
+    if code in _CONTAINER_ABSENT:
+        return _container_missing(location, container)
+    return SourceUnreachable(
+        f"{_address(location, container)} does not answer as a storage account does: "
+        f"{_reason(error)}",
+        "Expected the Blob service of a storage account at that address",
+        "Check the address in FLOW_SOURCES, the network and the proxy, then run again",
+    )
+
+
+def _reading_failure(
+    location: AccountLocation, container: str, blob: ListedBlob, error: AzureError
+) -> SourceError:
+    if _is_denied(error):
+        return _denied(location, container, _code(error))
+    name = f"{blob.blob} of {location.endpoint}"
+    status = _status(error)
+    if status == _HTTP_PRECONDITION_FAILED:
+        return BlobChanged(
+            f"{name} changed after it was listed",
+            f"Expected the content with the ETag {blob.etag}",
+            "Run again: its hour is listed anew",
+        )
+    if status == _HTTP_NOT_FOUND:
+        return BlobGone(
+            f"{name} is gone",
+            "Expected the blob that was listed a moment ago",
+            "Run again: its hour is listed anew",
+        )
+    return BlobUnreadable(
+        f"{name} could not be read: {_reason(error)}",
+        "Expected the whole blob within the retries",
+        "Run again; if it stays so, look at the blob in the Azure portal",
+    )
 
 
 def _container_missing(location: AccountLocation, container: str | None) -> ContainerMissing:
@@ -304,7 +318,7 @@ def _denied(location: AccountLocation, container: str, code: str | None) -> Sour
             "container needs that container's name in FLOW_SOURCES)"
         )
     return SourceDenied(
-        f"{location.endpoint}/{container} refuses the credential" + (f" ({code})" if code else ""),
+        f"{_address(location, container)} refuses the credential" + (f" ({code})" if code else ""),
         "Expected one that may list and read blobs, and has not expired",
         remedy,
     )
