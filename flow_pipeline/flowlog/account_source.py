@@ -25,6 +25,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     ServiceRequestTimeoutError,
     ServiceResponseTimeoutError,
@@ -114,11 +115,17 @@ class AccountSource:
             )
             yield from download.chunks()
         except AzureError as error:
-            raise _reading_failure(self._location, self._container, blob, error) from None
+            # A blob that is not there fails the condition too, before it is found to be missing.
+            is_gone = _status(error) == _HTTP_PRECONDITION_FAILED and not self._exists(path)
+            raise _reading_failure(self._location, blob, error, is_gone=is_gone) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _exists(self, path: str) -> bool:
+        with _listing_failures(self._location, self._container):
+            return self._client.get_blob_client(path).exists()
 
 
 class _ListedContainer:
@@ -250,6 +257,8 @@ def _listing_failures(location: AccountLocation, container: str) -> Generator[No
         yield
     except AzureError as error:
         raise _listing_failure(location, container, error) from None
+    except DeserializationError:
+        raise _unreachable(location, container, "its answer is no listing of blobs") from None
 
 
 def _listing_failure(location: AccountLocation, container: str, error: AzureError) -> SourceError:
@@ -258,31 +267,34 @@ def _listing_failure(location: AccountLocation, container: str, error: AzureErro
         return _denied(location, container, code)
     if code in _CONTAINER_ABSENT:
         return _container_missing(location, container)
+    return _unreachable(location, container, _reason(error))
+
+
+def _unreachable(location: AccountLocation, container: str, reason: str) -> SourceUnreachable:
     return SourceUnreachable(
-        f"{_address(location, container)} does not answer as a storage account does: "
-        f"{_reason(error)}",
+        f"{_address(location, container)} does not answer as a storage account does: {reason}",
         "Expected the Blob service of a storage account at that address",
         "Check the address in FLOW_SOURCES, the network and the proxy, then run again",
     )
 
 
 def _reading_failure(
-    location: AccountLocation, container: str, blob: ListedBlob, error: AzureError
+    location: AccountLocation, blob: ListedBlob, error: AzureError, *, is_gone: bool
 ) -> SourceError:
     if _is_denied(error):
-        return _denied(location, container, _code(error))
+        return _denied(location, blob.blob.partition("/")[0], _code(error))
     name = f"{blob.blob} of {location.endpoint}"
     status = _status(error)
+    if is_gone or status == _HTTP_NOT_FOUND:
+        return BlobGone(
+            f"{name} is gone",
+            "Expected the blob that was listed a moment ago",
+            "Run again: its hour is listed anew",
+        )
     if status == _HTTP_PRECONDITION_FAILED:
         return BlobChanged(
             f"{name} changed after it was listed",
             f"Expected the content with the ETag {blob.etag}",
-            "Run again: its hour is listed anew",
-        )
-    if status == _HTTP_NOT_FOUND:
-        return BlobGone(
-            f"{name} is gone",
-            "Expected the blob that was listed a moment ago",
             "Run again: its hour is listed anew",
         )
     return BlobUnreadable(
@@ -301,22 +313,19 @@ def _container_missing(location: AccountLocation, container: str | None) -> Cont
 
 
 def _denied(location: AccountLocation, container: str, code: str | None) -> SourceDenied:
-    setting = location.setting
-    if code == "AuthorizationFailure":
-        remedy = (
-            "Allow this machine in the account's network rules, and let the credential in "
-            f"{setting} list and read"
-        )
-    elif location.credential is None:
+    if location.credential is None:
         remedy = (
             "Sign in, for example with az login, as one who has the role Storage Blob Data "
-            f"Reader; or set {setting} to a connection string, a SAS or an account key"
+            f"Reader; or set {location.setting} to a connection string, a SAS or an account key"
         )
     else:
         remedy = (
-            f"Correct {setting}: a connection string, a SAS or an account key (a SAS of one "
-            "container needs that container's name in FLOW_SOURCES)"
+            f"Correct {location.setting}: a connection string, a SAS or an account key (a SAS of "
+            "one container needs that container's name in FLOW_SOURCES)"
         )
+    # The service's word for a firewall, and for a SAS that allows something else.
+    if code == "AuthorizationFailure":
+        remedy += "; or allow this machine in the account's network rules"
     return SourceDenied(
         f"{_address(location, container)} refuses the credential" + (f" ({code})" if code else ""),
         "Expected one that may list and read blobs, and has not expired",
