@@ -209,9 +209,9 @@ _CSV_TYPES_V2_V4: dict[str, pa.DataType] = (
 )
 _CSV_TYPES = {_FIELDS_V1: _CSV_TYPES_V1, _FIELDS_V2_V4: _CSV_TYPES_V2_V4}
 
-# Arrow's parser trims white space, reads 0x1f, knows quotes and minus signs: text with anything
-# else than these, or with a "0x", is none of its business.
-_PLAIN = b"0123456789,.:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_\n"
+# Arrow's parser trims white space, knows quotes and minus signs and reads 0x1f and 0X1F: text with
+# anything else than these, or with an X behind a zero, is none of its business.
+_PLAIN = b"0123456789,.:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwyz_\n"
 # What it reads without fail. Any field that is bounded here holds what its column can hold.
 _SURE_START = r"[0-9]{1,18}(?:,[0-9A-Za-z_.:]*){2}(?:,[0-9]{1,5}){2}(?:,[0-9A-Za-z_.:]*)"
 _SURE = {
@@ -268,13 +268,7 @@ def _parse_all(texts: list[object], field_count: int) -> dict[str, pa.Array] | N
         data = ("\n".join(texts) + "\n").encode()  # type: ignore[arg-type]
     except TypeError:
         return None  # an element that is not text
-    if (
-        data.count(b",") != len(texts) * (field_count - 1)
-        or data.count(b"\n") != len(texts)
-        or data.translate(None, delete=_PLAIN)
-        or b"0x" in data
-        or b"0X" in data
-    ):
+    if data.translate(None, delete=_PLAIN) or _has_hexadecimal(data):
         return None
     types = _CSV_TYPES[field_count]
     try:
@@ -293,9 +287,15 @@ def _parse_all(texts: list[object], field_count: int) -> dict[str, pa.Array] | N
     except pa.ArrowInvalid:
         return None
     if table.num_rows != len(texts):
-        return None
+        return None  # a line break within an element
     batch = table.combine_chunks().to_batches()[0]
     return dict(zip(types, batch.columns, strict=True))
+
+
+def _has_hexadecimal(data: bytes) -> bool:
+    # Many times as fast as a search for the two bytes, each of which is everywhere.
+    characters = np.frombuffer(data, dtype=np.uint8)
+    return bool(((characters[:-1] == ord("0")) & (characters[1:] == ord("X"))).any())
 
 
 def _read_parsed(
