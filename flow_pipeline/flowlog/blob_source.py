@@ -75,6 +75,6 @@ def _open(location: SourceLocation) -> Sequence[BlobSource]:
     if isinstance(location, FolderLocation):
         return [FolderSource(location.path)]
     # The Azure SDK takes longer to import than a small folder to land.
-    from flow_pipeline.flowlog.account_source import open_account  # noqa: PLC0415
+    from flow_pipeline.flowlog.account_source import open_account
 
     return open_account(location)

@@ -51,7 +51,7 @@ class FolderSource:
                 f"Expected a directory named {' or '.join(CONTAINERS)} in it, as a storage account "
                 "holds them (a link to a directory is not followed)",
                 "Point FLOW_SOURCES at the folder above those directories, or write a sample with: "
-                f"flow-pipeline generate --out {path}",
+                "flow-pipeline generate --out FOLDER",
             )
         self._walks = [HourWalk(self.name, _Directory(item)) for item in self._directories]
 
