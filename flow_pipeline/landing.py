@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -411,6 +412,7 @@ class _RowWriter:
         )
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
+        self._old: _OldRows | None = None
         self.count = 0
 
     def __enter__(self) -> _RowWriter:
@@ -422,6 +424,8 @@ class _RowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._old is not None:
+            self._old.close()
         if error is not None:
             self._writer.close()
             self._path.unlink(missing_ok=True)
@@ -436,16 +440,10 @@ class _RowWriter:
 
     def carry_over(self, path: Path, first_row: int, rows: int) -> None:
         """Copy a blob's rows from the file that is replaced; only its row groups are read."""
-        end = first_row + rows
-        with pq.ParquetFile(path) as file:
-            start = 0
-            for group_no in range(file.num_row_groups):
-                size = file.metadata.row_group(group_no).num_rows
-                low, high = max(first_row, start), min(end, start + size)
-                if low < high:
-                    table = file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
-                    self.extend(iter(table.slice(low - start, high - low).to_batches()))
-                start += size
+        if self._old is None:
+            self._old = _OldRows(path)
+        for table in self._old.rows(first_row, rows):
+            self.extend(iter(table.to_batches()))
 
     def close(self, manifest: Manifest) -> None:
         self._flush()
@@ -458,6 +456,36 @@ class _RowWriter:
             table = pa.Table.from_batches(self._waiting, LANDED_SCHEMA)
             self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
             self._waiting, self._waiting_rows = [], 0
+
+
+class _OldRows:
+    """The rows of a landed file that is replaced, a row group in memory at a time.
+
+    Blobs stand in both files in the same order: so each group is read once, however many blobs it
+    holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(no).num_rows for no in range(metadata.num_row_groups)]
+        self._starts = list(accumulate(sizes, initial=0))
+        self._group_no: int | None = None
+        self._group = LANDED_SCHEMA.empty_table()
+
+    def rows(self, first_row: int, count: int) -> Iterator[pa.Table]:
+        """The rows [first_row, first_row + count)."""
+        end = first_row + count
+        for group_no, (start, next_start) in enumerate(pairwise(self._starts)):
+            low, high = max(first_row, start), min(end, next_start)
+            if low < high:
+                if group_no != self._group_no:
+                    self._group = self._file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
+                    self._group_no = group_no
+                yield self._group.slice(low - start, high - low)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def verify_hours(lake: Lake, hours: Sequence[datetime]) -> tuple[list[str], list[str]]:
