@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class Snapshot:
 
         Raises CommitRefused if the partition changed since this snapshot was taken.
         """
-        now = int(datetime.now().timestamp() * 1000)
+        now = int(time.time() * 1000)
         values = partition.as_dict()
         actions: list[AddAction | RemoveAction] = [
             AddAction(
@@ -142,9 +143,7 @@ class Snapshot:
                 "append",
                 self.spec.schema,
                 partition_by=list(self.spec.partition_by),
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(app_id, number)]
-                ),
+                commit_properties=CommitProperties(app_transactions=[Transaction(app_id, number)]),
             )
         except CommitFailedError as error:
             raise CommitRefused(str(error)) from error
@@ -260,9 +259,7 @@ class Lake:
         schema = pa.schema(cast(Any, delta.schema().to_arrow()))
         spec = TableSpec(name, schema, partition_by)
         actions = pa.table(cast(Any, delta.get_add_actions(flatten=True))).to_pylist()
-        files = tuple(
-            sorted((_file(root, partition_by, row) for row in actions), key=_file_order)
-        )
+        files = tuple(sorted((_file(root, partition_by, row) for row in actions), key=_file_order))
         return Snapshot(spec, root, delta.version(), files, delta)
 
     def existing(self, spec: TableSpec) -> Snapshot:
@@ -315,9 +312,7 @@ def footer_bytes(recorded: Mapping[str, Any]) -> bytes:
 
 
 def _file(root: Path, partition_by: Sequence[str], row: Mapping[str, Any]) -> LakeFile:
-    values = tuple(
-        (name, _partition_text(row[f"partition.{name}"])) for name in partition_by
-    )
+    values = tuple((name, _partition_text(row[f"partition.{name}"])) for name in partition_by)
     return LakeFile(
         path=root / row["path"],
         partition=Partition(values),
@@ -375,7 +370,10 @@ def _statistics(path: Path) -> str:
 
 def _json_value(value: object) -> object:
     if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(timespec="milliseconds")
+        # To the microsecond where there are any: a maximum that is cut short hides rows.
+        whole = value.microsecond % 1000 == 0
+        timespec = "milliseconds" if whole else "microseconds"
+        return value.replace(tzinfo=None).isoformat(timespec=timespec)
     return value.isoformat() if isinstance(value, date) else value
 
 
