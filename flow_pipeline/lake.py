@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,8 @@ from flow_pipeline.partitions import Partition
 LAKE_VERSION = 1
 FOOTER_KEY = b"flow_pipeline"
 _MARKER = "lake.json"
+# What Delta, or DuckDB with hive partitions, takes for something else than a part of a path.
+_MISREAD = re.compile(r"[?\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|(?:^|/)[^/=]+=")
 # A checkpoint keeps opening a table cheap however many commits it has.
 _TABLE_PROPERTIES = {"delta.checkpointInterval": "50"}
 
@@ -163,6 +166,13 @@ class Lake:
         Raises LakeVersionError for another layout, LakeError if the directory cannot be used, or
         if generated data would mix with real ones.
         """
+        if misread := _MISREAD.search(str(root.absolute())):
+            raise LakeError(
+                f"The lake cannot be in {str(root)!r}: {misread.group()!r} would be misread there",
+                "A path without question marks, backslashes, control characters, percent-encoded "
+                "ones, and directories named like partitions (name=value)",
+                "Set FLOW_LAKE to another directory",
+            )
         path = root / _MARKER
         try:
             marker = json.loads(path.read_bytes())
