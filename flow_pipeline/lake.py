@@ -175,7 +175,7 @@ class Lake:
             )
         path = root / _MARKER
         try:
-            marker = json.loads(path.read_bytes())
+            marker = _read_marker(path)
         except FileNotFoundError:
             marker = {"version": LAKE_VERSION, "is_sample": is_sample, "start": None}
             try:
@@ -210,13 +210,15 @@ class Lake:
     def open_to_read(cls, root: Path) -> Lake:
         """Open a lake that exists, whatever it holds. Raises LakeError if there is none."""
         try:
-            marker = json.loads((root / _MARKER).read_bytes())
-        except (OSError, ValueError):
+            marker = _read_marker(root / _MARKER)
+        except FileNotFoundError:
             raise LakeError(
                 f"There is no lake in {root}",
                 "A directory that `flow-pipeline run` made",
                 "Run `flow-pipeline run` first, or set FLOW_LAKE to where the lake is",
             ) from None
+        except (OSError, ValueError) as error:
+            raise _unusable(root, error) from None
         return cls.open(root, is_sample=bool(marker["is_sample"]))
 
     @property
@@ -394,6 +396,14 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read_marker(path: Path) -> dict[str, Any]:
+    """Raises FileNotFoundError, OSError, or ValueError for a file that is no marker."""
+    marker = json.loads(path.read_bytes())
+    if not isinstance(marker, dict) or "version" not in marker:
+        raise ValueError(f"{path.name} is damaged")
+    return {"is_sample": False, "start": None} | cast(dict[str, Any], marker)
 
 
 def _write_marker(root: Path, marker: Mapping[str, Any]) -> None:
