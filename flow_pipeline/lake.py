@@ -111,7 +111,8 @@ class Snapshot:
     ) -> None:
         """Add staged files and remove those that they replace, in one commit.
 
-        Raises CommitRefused if the partition changed since this snapshot was taken.
+        Raises CommitRefused if the partition changed since this snapshot was taken; the staged
+        files are deleted then, for nobody can use them.
         """
         now = int(time.time() * 1000)
         values = partition.as_dict()
@@ -149,6 +150,8 @@ class Snapshot:
                 commit_properties=CommitProperties(app_transactions=[Transaction(app_id, number)]),
             )
         except CommitFailedError as error:
+            for path in added:
+                path.unlink(missing_ok=True)
             raise CommitRefused(str(error)) from error
 
 
