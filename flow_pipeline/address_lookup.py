@@ -20,7 +20,15 @@ import pyarrow.parquet as pq
 from flow_pipeline.enrichment.country import CountryDatabase
 from flow_pipeline.enrichment.threat_feeds import ThreatSpan
 from flow_pipeline.errors import LakeBusy
-from flow_pipeline.lake import FOOTER_KEY, CommitRefused, Lake, Snapshot, TableSpec, footer_bytes
+from flow_pipeline.lake import (
+    FOOTER_KEY,
+    CommitRefused,
+    Lake,
+    Snapshot,
+    TableSpec,
+    footer_bytes,
+    writing,
+)
 from flow_pipeline.landing import LANDED_TUPLES, Landing, read_landing
 from flow_pipeline.partitions import Partition, utc_now, written_partition
 from flow_pipeline.threat_history import ThreatHistory
@@ -69,13 +77,15 @@ class ReferenceData:
     countries: CountryDatabase
     threats: ThreatHistory
     # The same scanners come back every hour.
-    _known: dict[str, str | None] = field(default_factory=dict, repr=False)
+    _known: dict[str, tuple[str | None, list[ThreatSpan]]] = field(default_factory=dict, repr=False)
 
-    def country_of(self, address: str) -> str | None:
-        """The country of an address, ISO alpha-2; None if it is not known or not public."""
-        if address not in self._known:
-            self._known[address] = self.countries.country_of(address)
-        return self._known[address]
+    def known_of(self, address: str) -> tuple[str | None, list[ThreatSpan]]:
+        """The country of an address, and spans that cover all time: when which feed listed it."""
+        known = self._known.get(address)
+        if known is None:
+            spans = _filled(self.threats.matcher.spans_of(address))
+            known = self._known[address] = (self.countries.country_of(address), spans)
+        return known
 
     def version_for(self, landings: Iterable[Landing]) -> str:
         """An id of the reference data that applies to the flows of some landings."""
@@ -138,13 +148,12 @@ def _write(
     now: datetime,
 ) -> LookedUpHour:
     addresses = _distinct_addresses(landings)
-    countries = [reference.country_of(address) for address in addresses]
     rows: list[tuple[str, str | None, ThreatSpan]] = []
     listed = 0
-    for address, country in zip(addresses, countries, strict=True):
-        spans = reference.threats.matcher.spans_of(address)
-        listed += bool(spans)
-        rows += [(address, country, span) for span in _filled(spans)]
+    for address in addresses:
+        country, spans = reference.known_of(address)
+        listed += any(span.feed for span in spans)
+        rows += [(address, country, span) for span in spans]
     table = pa.table(
         [
             [address for address, _, _ in rows],
@@ -161,15 +170,14 @@ def _write(
     )
     footer = {"id": wanted, "addresses": len(addresses), "listed": listed}
     path = target.stage(partition)
-    with pq.ParquetWriter(path, LOOKUP_COLUMNS, compression="zstd") as writer:
+    with (
+        writing(path),
+        pq.ParquetWriter(path, LOOKUP_COLUMNS, compression="zstd") as writer,
+    ):
         writer.write_table(table)
         writer.add_key_value_metadata({FOOTER_KEY: footer_bytes(footer)})
     size = path.stat().st_size
-    try:
-        target.commit(partition, [path], target.files_of(partition))
-    except CommitRefused:
-        path.unlink(missing_ok=True)
-        raise
+    target.commit(partition, [path], target.files_of(partition))
     return LookedUpHour(hour, len(addresses), listed, size, True)
 
 
@@ -178,8 +186,9 @@ def _distinct_addresses(landings: Sequence[Landing]) -> list[str]:
     for landing in landings:
         table = pq.read_table(landing.file.path, columns=["src_ip", "dst_ip"], partitioning=None)
         for column in table.columns:
-            found.update(pc.unique(column).to_pylist())
-    return sorted(address for address in found if address is not None)
+            # A rejected tuple has no addresses.
+            found.update(pc.unique(column).drop_null().to_pylist())
+    return sorted(found)
 
 
 def _filled(spans: Sequence[ThreatSpan]) -> list[ThreatSpan]:

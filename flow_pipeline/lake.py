@@ -17,7 +17,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -100,7 +101,8 @@ class Snapshot:
     def stage(self, partition: Partition) -> Path:
         """A new name in the partition's directory, which is made. Nobody reads it before commit."""
         directory = self.root / partition.path
-        directory.mkdir(parents=True, exist_ok=True)
+        with writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
         return directory / f"{uuid.uuid4().hex}.parquet"
 
     def commit(
@@ -139,16 +141,19 @@ class Snapshot:
         ]
         app_id = f"{self.spec.name}/{partition.path}"
         number = (self._delta.transaction_version(app_id) or 0) + 1
-        for path in added:
-            _flush(path)
         try:
-            self._delta.create_write_transaction(
-                actions,
-                "append",
-                self.spec.schema,
-                partition_by=list(self.spec.partition_by),
-                commit_properties=CommitProperties(app_transactions=[Transaction(app_id, number)]),
-            )
+            with writing(self.root):
+                for path in added:
+                    _flush(path)
+                self._delta.create_write_transaction(
+                    actions,
+                    "append",
+                    self.spec.schema,
+                    partition_by=list(self.spec.partition_by),
+                    commit_properties=CommitProperties(
+                        app_transactions=[Transaction(app_id, number)]
+                    ),
+                )
         except CommitFailedError as error:
             for path in added:
                 path.unlink(missing_ok=True)
@@ -238,7 +243,8 @@ class Lake:
         """Record the first written hour, so that partitions need no network to be defined."""
         if self._marker["start"] != hour.isoformat():
             self._marker["start"] = hour.isoformat()
-            _write_marker(self.root, self._marker)
+            with writing(self.root):
+                _write_marker(self.root, self._marker)
 
     def table_names(self) -> list[str]:
         """The names of the tables that exist."""
@@ -250,13 +256,14 @@ class Lake:
         if DeltaTable.is_deltatable(str(path)):
             return
         try:
-            DeltaTable.create(
-                str(path),
-                spec.schema,
-                mode="ignore",
-                partition_by=list(spec.partition_by),
-                configuration=_TABLE_PROPERTIES,
-            )
+            with writing(path):
+                DeltaTable.create(
+                    str(path),
+                    spec.schema,
+                    mode="ignore",
+                    partition_by=list(spec.partition_by),
+                    configuration=_TABLE_PROPERTIES,
+                )
         except DeltaError:
             if not DeltaTable.is_deltatable(str(path)):
                 raise
@@ -301,6 +308,15 @@ class Lake:
             )
             for name in self.table_names()
         )
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Tell what the disk refuses inside as a LakeError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def read_footer(path: Path) -> dict[str, Any]:
@@ -422,7 +438,9 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def _unusable(path: Path, error: Exception) -> LakeError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    # Delta's own words come as a coloured tree.
+    reason = " ".join(re.sub("\x1b\\[[0-9;]*m|\u21b3", "", told).split())
     return LakeError(
         f"The lake cannot be used: {path}: {reason}",
         "A directory that can be read and written, with space left",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, pairwise
@@ -32,6 +33,7 @@ from flow_pipeline.lake import (
     Snapshot,
     TableSpec,
     footer_bytes,
+    writing,
 )
 from flow_pipeline.partitions import settled_at, utc_now, written_partition
 
@@ -403,13 +405,14 @@ class _RowWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer = pq.ParquetWriter(
-            path,
-            LANDED_SCHEMA,
-            compression="zstd",
-            use_dictionary=[n for n in LANDED_SCHEMA.names if n not in _DELTA_COLUMNS],
-            column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
-        )
+        with writing(path):
+            self._writer = pq.ParquetWriter(
+                path,
+                LANDED_SCHEMA,
+                compression="zstd",
+                use_dictionary=[n for n in LANDED_SCHEMA.names if n not in _DELTA_COLUMNS],
+                column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
+            )
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._old: _OldRows | None = None
@@ -427,7 +430,9 @@ class _RowWriter:
         if self._old is not None:
             self._old.close()
         if error is not None:
-            self._writer.close()
+            # Closing writes a footer; on a full disk even that fails, and nobody would read it.
+            with suppress(OSError):
+                self._writer.close()
             self._path.unlink(missing_ok=True)
 
     def extend(self, batches: Iterator[pa.RecordBatch]) -> None:
@@ -448,13 +453,15 @@ class _RowWriter:
     def close(self, manifest: Manifest) -> None:
         self._flush()
         footer = footer_bytes(manifest.model_dump(mode="json"))
-        self._writer.add_key_value_metadata({FOOTER_KEY: footer})
-        self._writer.close()
+        with writing(self._path):
+            self._writer.add_key_value_metadata({FOOTER_KEY: footer})
+            self._writer.close()
 
     def _flush(self) -> None:
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, LANDED_SCHEMA)
-            self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
+            with writing(self._path):
+                self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
             self._waiting, self._waiting_rows = [], 0
 
 

@@ -30,6 +30,7 @@ from flow_pipeline.lake import (
     LakeFile,
     TableSpec,
     footer_bytes,
+    writing,
 )
 from flow_pipeline.partitions import UNPARTITIONED
 
@@ -63,8 +64,14 @@ class ThreatHistory:
         its own time on. So yesterday's id does not move when a feed changes today.
         """
         applied = [
-            [feed, [digest for no, (at, digest) in enumerate(changes)
-                    if no == 0 or (time is not None and at < time)]]
+            [
+                feed,
+                [
+                    digest
+                    for no, (at, digest) in enumerate(changes)
+                    if no == 0 or (time is not None and at < time)
+                ],
+            ]
             for feed, changes in self._changes
         ]
         return hashlib.sha256(footer_bytes({"applied": applied})).hexdigest()[:16]
@@ -122,13 +129,15 @@ def _refresh(lake: Lake, location: str) -> FeedState:
             "snapshots": [*recorded, [found.fetched_at.isoformat(), found.content_digest]],
         }
         path = snapshot.stage(UNPARTITIONED)
-        with pq.ParquetWriter(path, THREAT_SCHEMA, compression="zstd") as writer:
+        with (
+            writing(path),
+            pq.ParquetWriter(path, THREAT_SCHEMA, compression="zstd") as writer,
+        ):
             writer.write_table(after)
             writer.add_key_value_metadata({FOOTER_KEY: footer_bytes(footer)})
         try:
             snapshot.commit(UNPARTITIONED, [path], [known[0]] if known else [])
         except CommitRefused:
-            path.unlink(missing_ok=True)
             continue
         return FeedState(feed, len(found.entries), found.ignored, True, None)
     raise LakeBusy(
