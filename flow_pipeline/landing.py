@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from flow_pipeline.errors import BlobChanged, BlobGone, LakeBusy
+from flow_pipeline.errors import BlobChanged, BlobGone, LakeBusy, SourceError
 from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
 from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
@@ -246,10 +246,18 @@ def _land(
         kept = _kept(old, owner)
         if old is not None and _is_current(old.manifest, listing, kept, hour):
             return None
-        return _stage(snapshot, hour, listing, old, kept)
+        staged = _stage(snapshot, hour, listing, old, kept)
+        finished.append(staged.path)
+        return staged
 
-    staged = _side_by_side(stage, listings)
-    new = [file for file in staged if file is not None]
+    finished: list[Path] = []
+    try:
+        new = [file for file in _side_by_side(stage, listings) if file is not None]
+    except SourceError:
+        # One source failed: what the others staged is not going to be committed.
+        for path in finished:
+            path.unlink(missing_ok=True)
+        raise
     replaced = [before[file.manifest.source] for file in new if file.manifest.source in before]
     if new:
         snapshot.commit(partition, [file.path for file in new], [old.file for old in replaced])
