@@ -97,7 +97,7 @@ class ReferenceData:
             ),
             default=None,
         )
-        applied = [LOOKUP_VERSION, self.countries.version, self.threats.version_before(latest)]
+        applied = [LOOKUP_VERSION, self.countries.version, self.threats.version_at(latest)]
         return hashlib.sha256(footer_bytes({"applied": applied})).hexdigest()[:16]
 
 

@@ -57,8 +57,8 @@ class ThreatHistory:
     matcher: ThreatMatcher
     _changes: tuple[tuple[str, tuple[tuple[datetime, str], ...]], ...]
 
-    def version_before(self, time: datetime | None) -> str:
-        """An id of everything that a flow before `time` is judged by.
+    def version_at(self, time: datetime | None) -> str:
+        """An id of everything that a flow at `time` or before is judged by.
 
         A feed's first snapshot counts as listed since always; a later one only touches flows from
         its own time on. So yesterday's id does not move when a feed changes today.
@@ -69,7 +69,7 @@ class ThreatHistory:
                 [
                     digest
                     for no, (at, digest) in enumerate(changes)
-                    if no == 0 or (time is not None and at < time)
+                    if no == 0 or (time is not None and at <= time)
                 ],
             ]
             for feed, changes in self._changes
