@@ -176,7 +176,7 @@ class BlobDecoder:
         columns["source"] = self._repeat("source", self._place.source, count)
         columns["blob"] = self._repeat("blob", self._place.blob, count)
         for name, values in zip(_Group._fields, zip(*pending.groups, strict=True), strict=True):
-            if len(set(values)) == 1:
+            if values.count(values[0]) == len(values):
                 columns[name] = self._repeat(name, values[0], count)
             else:
                 distinct = pa.array(values, LANDED_SCHEMA.field(name).type)

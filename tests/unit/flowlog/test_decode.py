@@ -461,6 +461,7 @@ def test_trap_12_a_flow_may_be_seen_without_its_beginning_or_its_end():
         (V2.replace(",30,", ",nan,"), "counter_unreadable"),
         (V2.replace(",30,", ", ,"), "counter_unreadable"),
         (V2.replace(",30,", f",{2**63},"), "counter_unreadable"),
+        (V2.replace(",30,", ",0x1F,"), "counter_unreadable"),
         (V2.replace(",30,", ",0X1F,"), "counter_unreadable"),
         (V2 + "\n", "counter_unreadable"),
         (V2 + "\r", "counter_unreadable"),
