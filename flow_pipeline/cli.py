@@ -10,13 +10,14 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -28,7 +29,7 @@ from flow_pipeline.partitions import HOUR, day_start, utc_now
 from flow_pipeline.settings import SAMPLE_DIR, Settings, load_settings, parse_hour
 
 app = typer.Typer(
-    help="Understand Azure flow logs: from the blobs to the day's top ports, sources and targets.\n\n"
+    help="Understand Azure flow logs: from the blobs to the day's top ports, sources, targets.\n\n"
     "Start with `flow-pipeline run --sample`: it generates a day of flow logs and answers from it. "
     "For your own logs set FLOW_SOURCES (see .env.example), then `flow-pipeline run`.",
     no_args_is_help=True,
@@ -41,6 +42,7 @@ _err = Console(stderr=True, highlight=False)
 _TOP_SHOWN = 5
 _PROBLEMS_SHOWN = 10
 _ROWS_SHOWN = 1000
+_TEXT_COLUMNS = ("protocol", "service", "ip", "country", "listed")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 _Sample = Annotated[
@@ -122,7 +124,9 @@ def dev(
     Listens on 127.0.0.1 only. Ctrl-C ends it; what runs is ended with it, and repaired by the next
     run.
     """
-    from flow_pipeline.orchestration import WORKSPACE, prepare_dagster_home
+    import dagster as dg
+
+    from flow_pipeline.orchestration import WORKSPACE, end_dead_runs, prepare_dagster_home
     from flow_pipeline.pipeline import Pipeline
 
     settings = _settings(sample)
@@ -130,6 +134,8 @@ def dev(
         _sample_hours(None, None)
     start = Pipeline.open(settings).ensure_start()
     home = prepare_dagster_home()
+    with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance, of_others=True)
     _err.print(f"Lake {settings.lake_dir}, from {start:%Y-%m-%dT%H}; Dagster's history in {home}")
     arguments = ["-m", "dagster", "dev", "--workspace", str(WORKSPACE), "--host", "127.0.0.1"]
     sys.stdout.flush()
@@ -195,10 +201,8 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
     found = pipeline.landed(landed)
     manifests = [landing.manifest for landing in found]
     blobs = [blob for manifest in manifests for blob in manifest.blobs]
-    overview = Table(title="Landed", title_justify="left", title_style="bold")
-    for name in ("written hours", "blobs", "tuples", "rejected", "damaged or foreign blobs"):
-        overview.add_column(name, justify="right")
     damaged = [blob for blob in blobs if blob.problem_count]
+    overview = _table("Landed", ("hours", "blobs", "tuples", "rejected", "damaged or foreign"), ())
     overview.add_row(
         f"{len({manifest.written_hour for manifest in manifests}):,} of {len(landed):,}",
         f"{len(blobs):,}",
@@ -209,17 +213,12 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
     _out.print(overview)
     _show_problems(blobs)
     for name in SUMMARIES:
-        tables = top_rows(pipeline.lake, name, days, _TOP_SHOWN)
-        if not tables:
-            continue
-        newest = tables[-1]
-        table = Table(title=f"{name} {newest.day}", title_justify="left", title_style="bold")
-        for column in newest.columns:
-            is_number = column not in ("service", "ip", "country", "protocol", "is_malicious")
-            table.add_column(column, justify="right" if is_number else "left")
-        for row in newest.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        _out.print(table)
+        # Of several days the newest that has any flow: one screen is what a person reads.
+        for found_table in top_rows(pipeline.lake, name, days, _TOP_SHOWN)[-1:]:
+            table = _table(f"{name}, {found_table.day}", found_table.columns, _TEXT_COLUMNS)
+            for row in found_table.rows:
+                table.add_row(*(Text(cell) for cell in row))
+            _out.print(table)
     with open_country_database(pipeline.settings.country_db) as countries:
         _out.print(Text(f"Countries: {countries.attribution}", style="dim"))
     where = " --sample" if pipeline.settings.is_sample else ""
@@ -233,10 +232,18 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
     )
 
 
+def _table(title: str, columns: Sequence[str], text_columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        is_text = column in text_columns
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
+    return table
+
+
 def _show_problems(blobs: list[Any]) -> None:
     lines: list[str] = []
     for blob in blobs:
-        lines += [f"{blob.blob}: {count} × {reason}" for reason, count in blob.rejects.items()]
+        lines += [f"{blob.blob}: {count} x {reason}" for reason, count in blob.rejects.items()]
         lines += [
             f"{blob.blob}: {problem.code}: {problem.detail}"
             + ("" if problem.record_no is None else f" (record {problem.record_no})")
@@ -245,7 +252,8 @@ def _show_problems(blobs: list[Any]) -> None:
     if not lines:
         return
     _out.print(
-        "[bold yellow]Not everything could be decoded[/bold yellow] (see rejected_tuples and landed_blobs)"
+        "[bold yellow]Not everything could be decoded[/bold yellow] "
+        "(see rejected_tuples and landed_blobs)"
     )
     for line in lines[:_PROBLEMS_SHOWN]:
         _out.print(Text("  " + _printable(line)), soft_wrap=True)
@@ -359,7 +367,7 @@ def _generate(
 
 
 @contextmanager
-def _progress() -> Iterator[None]:
+def _progress() -> Generator[None]:
     """A bar for each kind of work that reports how far it has come."""
     columns = (
         TextColumn("{task.description:<16}"),

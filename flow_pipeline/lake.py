@@ -21,7 +21,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from flow_pipeline.errors import LakeError, LakeVersionError
-from flow_pipeline.partitions import Partition
+from flow_pipeline.partitions import Partition, utc_now
 
 LAKE_VERSION = 1
 FOOTER_KEY = b"flow_pipeline"
@@ -291,23 +291,38 @@ class Lake:
         assert snapshot is not None, f"{spec.name} was just created"
         return snapshot
 
+    def vacuum_daily(self, keep: timedelta) -> None:
+        """Vacuum, at most once a day: it has to look at every file that lies there."""
+        now = utc_now()
+        last = self._marker.get("vacuumed_at")
+        if last is not None and now - datetime.fromisoformat(last) < timedelta(days=1):
+            return
+        self.vacuum(keep)
+        self._marker["vacuumed_at"] = now.isoformat(timespec="seconds")
+        _write_marker(self.root, self._marker)
+
     def vacuum(self, keep: timedelta) -> int:
         """Delete files that were replaced, or staged and never committed, longer ago than `keep`.
 
         Returns how many.
         """
         hours = max(1, int(keep / timedelta(hours=1)))
-        return sum(
-            len(
-                DeltaTable(str(self.root / name)).vacuum(
-                    retention_hours=hours,
-                    enforce_retention_duration=False,
-                    dry_run=False,
-                    full=True,
-                )
+        deleted = 0
+        for name in self.table_names():
+            vacuum = partial(
+                DeltaTable(str(self.root / name)).vacuum,
+                retention_hours=hours,
+                enforce_retention_duration=False,
+                full=True,
             )
-            for name in self.table_names()
-        )
+            # The log names what was removed for a while after it is deleted. And a vacuum writes
+            # two commits, even one that finds nothing.
+            found = [path for path in vacuum(dry_run=True) if (self.root / name / path).exists()]
+            if found:
+                with writing(self.root / name):
+                    vacuum(dry_run=False)
+                deleted += len(found)
+        return deleted
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flow_pipeline.address_lookup import IP_LOOKUP
-from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, invoke_dbt
+from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, build
 from flow_pipeline.errors import LakeBusy, ModelError
 from flow_pipeline.lake import CommitRefused, Lake, Snapshot, TableSpec, footer_bytes
 from flow_pipeline.lake_views import (
@@ -523,8 +523,7 @@ def model_range(
         selected = [f"+{model.name}" if grain == "hour" else model.name for model in models]
         if grain == "hour":
             selected.append("config.materialized:view")
-        result = invoke_dbt(
-            "build",
+        result = build(
             "--select",
             *selected,
             "--indirect-selection",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HOME_NAME = ".dagster"
 WORKSPACE = PROJECT_DIR / "workspace.yaml"
+# Tag of a run that a command runs in its own process.
+_PROCESS = "flow_pipeline/process"
 _INSTANCE_CONFIG = PROJECT_DIR / "dagster.yaml"
 
 
@@ -57,6 +59,21 @@ def run_days(days: Sequence[date]) -> RunOutcome:
     return _run("days_job", days, {})
 
 
+def end_dead_runs(instance: dg.DagsterInstance, *, of_others: bool = False) -> None:
+    """Mark runs as failed whose process was killed: Dagster would count them as running for hours.
+
+    `of_others` includes runs that a daemon launched; right only where none is running now.
+    """
+    import dagster as dg
+
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    for run in instance.get_runs(under_way):
+        process = run.tags.get(_PROCESS)
+        is_dead = of_others if process is None else not Path(f"/proc/{process}").exists()
+        if is_dead:
+            instance.report_run_failed(run, "The process of this run ended before the run did.")
+
+
 def _run(
     job_name: str, whens: Sequence[datetime] | Sequence[date], tags: Mapping[str, str]
 ) -> RunOutcome:
@@ -69,10 +86,11 @@ def _run(
     # Whoever waits at a terminal tries again himself; the client's own retries are behind us.
     resources = {"pipeline": PipelineResource(transport_retries=0)}
     with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
         result = defs.resolve_job_def(job_name).execute_in_process(
             instance=instance,
             resources=resources,
-            tags={**range_tags(whens), **tags},
+            tags={**range_tags(whens), **tags, _PROCESS: str(os.getpid())},
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

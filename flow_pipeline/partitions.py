@@ -29,9 +29,11 @@ class Partition:
         """`written_date=2026-03-01/written_hour=5`, the empty string for a table without any."""
         return "/".join(f"{name}={value}" for name, value in self.values)
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | None]:
         """Column name to value, as the transaction log wants it."""
-        return dict(self.values)
+        values: dict[str, str | None] = {}
+        values.update(self.values)
+        return values
 
 
 UNPARTITIONED = Partition(())
@@ -39,9 +41,7 @@ UNPARTITIONED = Partition(())
 
 def written_partition(hour: datetime) -> Partition:
     """The partition of a written hour. Values are unpadded: a padded one is read back as text."""
-    return Partition(
-        (("written_date", hour.date().isoformat()), ("written_hour", str(hour.hour)))
-    )
+    return Partition((("written_date", hour.date().isoformat()), ("written_hour", str(hour.hour))))
 
 
 def hour_partition(hour: datetime) -> Partition:

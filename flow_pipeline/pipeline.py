@@ -6,16 +6,17 @@ calls; when it runs, to `defs` and `cli`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from flow_pipeline import progress
 from flow_pipeline.address_lookup import LookedUpHour, ReferenceData, look_up_hour
 from flow_pipeline.dbt_models import load_project
 from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.enrichment.threat_feeds import check_feed_names
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake
@@ -43,7 +44,11 @@ class Pipeline:
 
     @classmethod
     def open(cls, settings: Settings) -> Pipeline:
-        """Open the lake, or begin one. Raises LakeError if it cannot be used."""
+        """Open the lake, or begin one.
+
+        Raises SettingError if two feeds have one name, LakeError if the lake cannot be used.
+        """
+        check_feed_names(settings.feed_locations)
         return cls(settings, Lake.open(settings.lake_dir, is_sample=settings.is_sample))
 
     @cached_property
@@ -52,7 +57,7 @@ class Pipeline:
         return Planner(self.lake, load_project(), self.settings)
 
     @contextmanager
-    def sources(self) -> Iterator[list[BlobSource]]:
+    def sources(self) -> Generator[list[BlobSource]]:
         """The sources, open. Raises SourceError for the first that cannot be reached."""
         opened = open_sources(self.settings.source_locations())
         try:
@@ -139,6 +144,7 @@ class Pipeline:
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""
         publish(self.lake)
+        self.lake.vacuum_daily(timedelta(days=self.settings.keep_days))
 
     def landed(self, hours: Sequence[datetime]) -> list[Landing]:
         """What the lake holds of some written hours."""
@@ -160,9 +166,7 @@ class Pipeline:
             done += 1
             progress.report("Modelling hours" if grain == "hour" else "Summarising", done, total)
 
-        modelled = model_range(
-            self.planner, "hour" if grain == "hour" else "day", whens, on_built
-        )
+        modelled = model_range(self.planner, "hour" if grain == "hour" else "day", whens, on_built)
         self.publish()
         return modelled
 

@@ -6,7 +6,7 @@ there; in Dagster's own processes nothing listens, and the event log tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 # (what is done, how much of it, out of how much)
@@ -26,7 +26,7 @@ def report(what: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener) -> Generator[None]:
     """Send reports of the work inside to a listener."""
     global _listener  # noqa: PLW0603 - Dagster runs the work, so nothing can be handed through
     before, _listener = _listener, listener

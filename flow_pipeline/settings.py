@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -162,6 +163,7 @@ def load_settings() -> Settings:
             "Correct the path, or leave the setting out to use the bundled database",
         )
     settings.source_locations()
+    _refuse_misspelt()
     return settings
 
 
@@ -191,6 +193,19 @@ def credential_for(account: str) -> SecretStr | None:
     return SecretStr(value) if value else None
 
 
+def _refuse_misspelt() -> None:
+    """A setting that nobody reads would leave its user believing that it holds."""
+    known = {"FLOW_" + name.upper() for name in Settings.model_fields}
+    for name in (*os.environ, *dotenv_values(".env")):
+        if not name.startswith("FLOW_") or name in known or name.startswith(CREDENTIAL_PREFIX):
+            continue
+        # Another program may have variables that begin like ours; only what looks like one of ours
+        # is taken for it.
+        meant = get_close_matches(name, known, n=1, cutoff=0.85)
+        if meant:
+            raise SettingError(name, "there is no such setting", meant[0], f"Call it {meant[0]}")
+
+
 def _folder(word: str) -> FolderLocation:
     path = Path(word).expanduser().absolute()
     if not path.is_dir():
@@ -212,7 +227,7 @@ def _location(word: str) -> SourceLocation:
         _ = parts.port
     except ValueError:
         raise _bad_endpoint(word.split("?", maxsplit=1)[0].rpartition("@")[2]) from None
-    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2].lower(), parts.path, "", ""))
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise _bad_endpoint(shown)
     segments = [segment for segment in parts.path.split("/") if segment]
@@ -240,7 +255,7 @@ def _location(word: str) -> SourceLocation:
             "Correct the container, or leave it out to read both",
         )
     base = f"/{account}" if in_path else ""
-    endpoint = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], base, "", ""))
+    endpoint = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2].lower(), base, "", ""))
     is_sas = any(key == "sig" for key, _ in parse_qsl(parts.query))
     credential = SecretStr(parts.query) if is_sas else credential_for(account)
     return AccountLocation(endpoint, account, container, credential)

@@ -16,13 +16,14 @@ from flow_pipeline.lake import Lake
 from flow_pipeline.lake_views import list_literal, quoted, table_select
 from flow_pipeline.partitions import day_partition
 
-# Summary -> the columns that name a row.
+# Summary -> the columns that name a row, and the heads under which the measures are shown.
 SUMMARIES = {
     "top_ports_daily": ("port", "protocol", "service"),
     "top_sources_daily": ("ip", "country", "is_malicious"),
     "top_targets_daily": ("ip",),
 }
-_MEASURES = ("flows", "allowed", "denied", "malicious", "distinct_sources", "bytes")
+_MEASURES = ("flows", "allowed", "denied", "malicious")
+_HEADS = {"is_malicious": "listed"}
 _PROTOCOLS = {6: "TCP", 17: "UDP"}
 _SHOWN_ROWS = 10
 
@@ -58,13 +59,12 @@ def top_rows(lake: Lake, name: str, days: Iterable[date], limit: int) -> list[Su
                 shown = tuple(
                     tuple(_shown(c, v) for c, v in zip(columns, row, strict=True)) for row in rows
                 )
-                tables.append(SummaryTable(name, day, columns, shown))
+                heads = tuple(_HEADS.get(column, column) for column in columns)
+                tables.append(SummaryTable(name, day, heads, shown))
     return tables
 
 
-def top_as_markdown(
-    lake: Lake, wanted: Sequence[tuple[str, date]]
-) -> dict[tuple[str, date], str]:
+def top_as_markdown(lake: Lake, wanted: Sequence[tuple[str, date]]) -> dict[tuple[str, date], str]:
     """The summaries of some days as Markdown tables."""
     found: dict[tuple[str, date], str] = {}
     for name in dict.fromkeys(name for name, _ in wanted):

@@ -7,7 +7,7 @@ import dagster as dg
 
 from flow_pipeline.defs.models import DAY_MODELS, HOUR_MODELS
 from flow_pipeline.defs.time_partitions import DAYS, HOURS, hours_of_tags, key_of, range_tags
-from flow_pipeline.partitions import HOUR, floor_hour, hours_between
+from flow_pipeline.partitions import HOUR, floor_hour
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.settings import load_settings
 
@@ -75,6 +75,3 @@ def days_after_hours(
     days = Pipeline.open(load_settings()).days_of(hours, landed=hours)
     first = max(days[0], DAYS.start.date())
     return dg.RunRequest(run_key=run.run_id, tags=range_tags([first, days[-1]]))
-
-
-__all__ = ["DAYS_FOLLOW", "days_after_hours", "days_job", "hourly", "hours_between", "hours_job"]

@@ -107,7 +107,7 @@ def _report(hours: list[LandedHour]) -> str:
     for hour in hours:
         for manifest in hour.manifests:
             for blob in manifest.blobs:
-                found = [f"{n} × {reason}" for reason, n in blob.rejects.items()]
+                found = [f"{n} x {reason}" for reason, n in blob.rejects.items()]
                 found += [f"{p.code}: {p.detail}" for p in blob.problems]
                 lines += [f"- `{_code(blob.blob)}`: `{_code(what)}`" for what in found]
     return "\n".join(lines[:200]) or "Nothing."

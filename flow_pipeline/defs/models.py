@@ -23,8 +23,7 @@ from flow_pipeline.defs.time_partitions import (
     hours_in,
     key_of,
 )
-from flow_pipeline.errors import FlowPipelineError
-from flow_pipeline.modelling import ModelledRange
+from flow_pipeline.modelling import ModelledRange, When
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.summaries import top_as_markdown
 
@@ -160,16 +159,16 @@ def _log_partitions(
                 metadata["top"] = dg.MetadataValue.md(tables[name, key])
             if key in in_run:
                 context.add_asset_metadata(metadata, asset_key=name, partition_key=key)
-            elif partition.changed and _exists(context, partition.when):
+            elif partition.changed and _exists(partition.when):
                 context.log_event(
                     dg.AssetMaterialization(asset_key=name, partition=key, metadata=metadata)
                 )
 
 
-def _exists(context: dg.AssetExecutionContext, when: object) -> bool:
+def _exists(when: When) -> bool:
+    """Whether Dagster has a partition for an hour or day; one before FLOW_START has none."""
     definition = HOURS if isinstance(when, datetime) else DAYS
-    key = key_of(when)  # type: ignore[arg-type]
-    return definition.has_partition_key(key, dynamic_partitions_store=context.instance)
+    return definition.has_partition_key(key_of(when))
 
 
 def _check_results(
@@ -195,6 +194,3 @@ def _check_results(
 def _fail_if_any(modelled: ModelledRange) -> None:
     if modelled.failures:
         raise dg.Failure(description="\n".join(modelled.failures), allow_retries=False)
-
-
-__all__ = ["DAY_MODELS", "HOUR_MODELS", "FlowPipelineError", "day_models", "hour_models"]

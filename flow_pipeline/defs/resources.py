@@ -3,7 +3,7 @@
 Belongs here: the resource and the translation of our failures into Dagster's. No logic.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -23,7 +23,7 @@ class PipelineResource(dg.ConfigurableResource[None]):
     seconds_between_retries: int = 60
 
     @contextmanager
-    def opened(self) -> Iterator[Pipeline]:
+    def opened(self) -> Generator[Pipeline]:
         """Open the pipeline; a failure of ours becomes one of Dagster's, without a stack trace."""
         try:
             yield Pipeline.open(load_settings())

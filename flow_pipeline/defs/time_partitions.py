@@ -4,8 +4,8 @@ Belongs here: the partitions definitions, mappings, and the way between Dagster'
 and our naive UTC hours and days.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -64,7 +64,7 @@ def key_of(when: datetime | date) -> str:
     return when.strftime(HOUR_FORMAT if isinstance(when, datetime) else "%Y-%m-%d")
 
 
-def hours_of_tags(tags: dict[str, str]) -> list[datetime]:
+def hours_of_tags(tags: Mapping[str, str]) -> list[datetime]:
     """The hours that a run's tags name: one partition or a range."""
     only = tags.get("dagster/partition")
     first = only or tags.get("dagster/asset_partition_range_start")
@@ -84,4 +84,4 @@ def range_tags(whens: Sequence[datetime] | Sequence[date]) -> dict[str, str]:
 
 
 def _naive(time: datetime) -> datetime:
-    return (time.astimezone(UTC) + timedelta(0)).replace(tzinfo=None)
+    return time.astimezone(UTC).replace(tzinfo=None)

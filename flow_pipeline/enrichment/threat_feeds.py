@@ -10,13 +10,14 @@ import hashlib
 import re
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, ip_network
 from itertools import pairwise
 from pathlib import Path
-from socket import AF_INET, AF_INET6, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Retry
 
-from flow_pipeline.errors import ReferenceDataError
+from flow_pipeline.errors import ReferenceDataError, SettingError
 
 THREAT_SCHEMA: pa.Schema = pa.schema(
     [
@@ -134,6 +135,22 @@ def feed_name(location: str) -> str:
     parts = _split_url(location)
     host = parts.hostname or ""
     return (f"{host}:{parts.port}" if parts.port else host) + parts.path
+
+
+def check_feed_names(locations: Sequence[str]) -> None:
+    """Refuse two feeds with one name: each would overwrite the other's history.
+
+    Raises SettingError.
+    """
+    names = [feed_name(location) for location in locations]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise SettingError(
+            "FLOW_THREAT_FEEDS",
+            f"two feeds are called {twice[0]}",
+            "feeds that differ in the file's name, or in the URL's host and path",
+            "Name each feed once, or rename a file",
+        )
 
 
 def read_feed(location: str, limits: FeedLimits | None = None) -> FeedSnapshot:
@@ -326,6 +343,14 @@ def _canonical_entry(words: Sequence[str]) -> str | None:
             pass
         case _:
             return None
+    try:
+        packed = inet_pton(AF_INET, entry)
+    except (OSError, ValueError):
+        packed = b""
+    # Nearly every line of nearly every list is an IPv4 address, and `ip_network` is slow.
+    if packed and inet_ntop(AF_INET, packed) == entry:
+        number = int.from_bytes(packed)
+        return entry if _is_public(_IPV4_BITS, number, number) else None
     try:
         network = ip_network(entry, strict=False)
     except ValueError:
