@@ -242,9 +242,7 @@ class Lake:
     def record_start(self, hour: datetime) -> None:
         """Record the first written hour, so that partitions need no network to be defined."""
         if self._marker["start"] != hour.isoformat():
-            self._marker["start"] = hour.isoformat()
-            with writing(self.root):
-                _write_marker(self.root, self._marker)
+            self._record(start=hour.isoformat())
 
     def table_names(self) -> list[str]:
         """The names of the tables that exist."""
@@ -298,8 +296,13 @@ class Lake:
         if last is not None and now - datetime.fromisoformat(last) < timedelta(days=1):
             return
         self.vacuum(keep)
-        self._marker["vacuumed_at"] = now.isoformat(timespec="seconds")
-        _write_marker(self.root, self._marker)
+        self._record(vacuumed_at=now.isoformat(timespec="seconds"))
+
+    def _record(self, **values: str) -> None:
+        with writing(self.root):
+            # Another process may have recorded something since this one opened the lake.
+            self._marker = _read_marker(self.root / _MARKER) | values
+            _write_marker(self.root, self._marker)
 
     def vacuum(self, keep: timedelta) -> int:
         """Delete files that were replaced, or staged and never committed, longer ago than `keep`.

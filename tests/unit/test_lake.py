@@ -315,6 +315,24 @@ class TestVacuum:
         assert lake.vacuum(timedelta(days=2)) == 0
         assert lake.existing(SPEC).version == version
 
+    def test_daily_means_once_a_day(self, lake: Lake) -> None:
+        orphan = stage(lake.existing(SPEC), FIVE, 1)
+        age(orphan, timedelta(days=3))
+        lake.vacuum_daily(timedelta(days=2))
+        assert not orphan.exists()
+        age(stage(lake.existing(SPEC), FIVE, 2), timedelta(days=3))
+        again = Lake.open(lake.root)
+        again.vacuum_daily(timedelta(days=2))
+        assert len(list(lake.root.rglob("*.parquet"))) == 1
+        marker = lake.root / "lake.json"
+        recorded = json.loads(marker.read_bytes())
+        recorded["vacuumed_at"] = (
+            datetime.fromisoformat(recorded["vacuumed_at"]) - timedelta(days=1)
+        ).isoformat()
+        marker.write_text(json.dumps(recorded))
+        Lake.open(lake.root).vacuum_daily(timedelta(days=2))
+        assert list(lake.root.rglob("*.parquet")) == []
+
     def test_a_lake_without_tables_has_nothing_to_vacuum(self, lake: Lake) -> None:
         assert lake.vacuum(timedelta(days=1)) == 0
 
@@ -341,6 +359,13 @@ class TestMarker:
         lake.record_start(at("2026-03-01T05"))
         assert Lake.open(tmp_path / "new/lake").start == at("2026-03-01T05")
         assert [path.name for path in lake.root.iterdir()] == ["lake.json"]
+
+    def test_what_another_process_recorded_stands(self, tmp_path: Path) -> None:
+        ours, theirs = Lake.open(tmp_path), Lake.open(tmp_path)
+        theirs.record_start(at("2026-03-01T05"))
+        ours.vacuum_daily(timedelta(days=1))
+        assert Lake.open(tmp_path).start == at("2026-03-01T05")
+        assert ours.start == at("2026-03-01T05")
 
     def test_another_layout_is_refused_with_instructions(self, tmp_path: Path) -> None:
         (tmp_path / "lake.json").write_text('{"version": 2, "something": "new"}')

@@ -608,7 +608,7 @@ class TestBadInput:
         assert (landed.tuples, landed.rejected) == (8, 4)
         assert [(blob, problem.code) for blob, problem in landed.problems] == [
             (blob_name(mac="A"), "not_a_flow_log"),
-            (blob_name(mac="B"), "not_a_flow_log"),
+            (blob_name(mac="B"), "cut_off"),
             (blob_name(mac="C"), "cut_off"),
             (blob_name(mac="D"), "foreign_category"),
         ]
