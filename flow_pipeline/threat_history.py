@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from flow_pipeline.enrichment.threat_feeds import (
     THREAT_SCHEMA,
     ThreatMatcher,
+    check_feed_names,
     feed_name,
     merge_snapshot,
     read_feed,
@@ -81,23 +82,15 @@ def refresh_feeds(lake: Lake, locations: Sequence[str]) -> list[FeedState]:
     """Ask every feed and record what changed since it was asked last.
 
     A feed that cannot be read keeps its last good state, and the state says so. Raises
-    ReferenceDataError if it was never read at all, or if two feeds have one name.
+    ReferenceDataError if it was never read at all, SettingError if two feeds have one name.
     """
-    named: dict[str, str] = {}
-    for location in locations:
-        feed = feed_name(location)
-        if named.setdefault(feed, location) != location:
-            raise ReferenceDataError(
-                f"Two threat feeds are named {feed}",
-                "Each needs a file name, or a host and path, of its own: their history goes by it",
-                "Rename one of the files, or take one out of FLOW_THREAT_FEEDS",
-            )
-    return [_refresh(lake, location) for location in named.values()]
+    check_feed_names(locations)
+    return [_refresh(lake, location) for location in locations]
 
 
 def read_history(lake: Lake, locations: Sequence[str]) -> ThreatHistory:
     """The history of the feeds that are configured now, in their order."""
-    feeds = tuple(dict.fromkeys(feed_name(location) for location in locations))
+    feeds = tuple(feed_name(location) for location in locations)
     snapshot = lake.snapshot(THREAT_ENTRIES.name)
     files = {} if snapshot is None else _files_by_feed(snapshot.files)
     tables = [pq.read_table(files[feed][0].path) for feed in feeds if feed in files]
