@@ -1,0 +1,252 @@
+"""However the work is cut up, repeated or interrupted: the same tables of all complete hours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from flow_pipeline.partitions import HOUR
+from flow_pipeline.pipeline import Pipeline
+from flow_pipeline.sample import SampleBlob, sample_blobs
+from tests.integration.lakes import (
+    DERIVED,
+    Update,
+    ask,
+    bring_up_to_date,
+    file_names,
+    pipeline_over,
+    tables_of,
+    write_blobs,
+)
+from tests.integration.plain_count import flows_in
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2025, 11, 1)
+END = START + 4 * HOUR
+# An analyst asks the same thing again and again over one connection.
+ANALYST = """
+import sys
+from pathlib import Path
+import duckdb
+
+database, begun, stop = map(Path, sys.argv[1:])
+with duckdb.connect(str(database), read_only=True) as connection:
+    counts = []
+    while not stop.exists():
+        counts += connection.execute("select count(*), sum(hour) from fct_flows").fetchall()
+        begun.touch()
+    print(len(counts), set(counts))
+"""
+NEWCOMER = """
+import sys
+import duckdb
+
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    print(*connection.execute("select count(*) from fct_flows").fetchone())
+"""
+
+
+@pytest.fixture(scope="module")
+def blobs() -> list[SampleBlob]:
+    return [b for b in sample_blobs(date(2025, 11, 1), 4_000) if b.written_hour < END]
+
+
+@pytest.fixture(scope="module")
+def logs(blobs: list[SampleBlob], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("logs")
+    write_blobs(folder, blobs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def at_once(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """All hours in one range: what the others are held against."""
+    pipeline = pipeline_over(tmp_path_factory.mktemp("at-once") / "lake", logs)
+    assert bring_up_to_date(pipeline, START, END).failures == ()
+    assert ask(pipeline, "select count(*) from fct_flows") == [(len(flows_in(logs)),)]
+    assert ask(pipeline, "select distinct complete_through from top_ports_daily") == [(END,)]
+    return pipeline
+
+
+def test_hour_by_hour_and_in_pieces_gives_what_a_range_gives(
+    logs: Path, at_once: Pipeline, tmp_path: Path
+) -> None:
+    pieces = pipeline_over(tmp_path / "lake", logs)
+    # The later hours first, as in a backfill of what was missed, then hour by hour.
+    for first, end in ((START + 2 * HOUR, END), (START, START + HOUR), (START + HOUR, END)):
+        assert bring_up_to_date(pieces, first, end).failures == ()
+    assert tables_of(pieces) == tables_of(at_once)
+
+
+# --------------------------------------------------------------- late blobs, and an open session
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """A lake before and after late blobs came, while an analyst had `flows.duckdb` open."""
+
+    pipeline: Pipeline
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
+    update: Update
+    tuples_before: int
+    analyst: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def caught_up(blobs: list[SampleBlob], tmp_path_factory: pytest.TempPathFactory) -> CaughtUp:
+    folder = tmp_path_factory.mktemp("late")
+    logs = folder / "logs"
+    *earlier, grows = [blob for blob in blobs if blob is not late_blob(blobs)]
+    write_blobs(logs, earlier)
+    begun = SampleBlob(grows.container, grows.name, grows.written_hour, grows.blocks[:20])
+    write_blobs(logs, [begun])
+    pipeline = pipeline_over(folder / "lake", logs)
+    assert bring_up_to_date(pipeline, START, END).failures == ()
+    before = file_names(pipeline, "landed_tuples", "ip_lookup", *DERIVED)
+    tuples_before = len(flows_in(logs))
+
+    analyst = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            ANALYST,
+            str(pipeline.lake.root / "flows.duckdb"),
+            str(folder / "begun"),
+            str(folder / "stop"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for((folder / "begun").exists, analyst)
+    write_blobs(logs, [late_blob(blobs), grows])
+    update = bring_up_to_date(pipeline, START, END)
+    (folder / "stop").touch()
+    output, errors = analyst.communicate(timeout=60)
+    return CaughtUp(
+        pipeline=pipeline,
+        before=before,
+        after=file_names(pipeline, "landed_tuples", "ip_lookup", *DERIVED),
+        update=update,
+        tuples_before=tuples_before,
+        analyst=subprocess.CompletedProcess((), analyst.returncode, output, errors),
+    )
+
+
+def late_blob(blobs: list[SampleBlob]) -> SampleBlob:
+    return next(blob for blob in blobs if blob.written_hour.hour == 2)
+
+
+def test_late_blobs_bring_the_lake_to_where_it_would_have_been(
+    caught_up: CaughtUp, at_once: Pipeline
+) -> None:
+    assert caught_up.update.failures == ()
+    assert tables_of(caught_up.pipeline) == tables_of(at_once)
+
+
+def test_late_blobs_rebuild_what_they_touch_and_nothing_else(caught_up: CaughtUp) -> None:
+    touched = {name for name, files in caught_up.after.items() if files != caught_up.before[name]}
+    assert caught_up.before.keys() == caught_up.after.keys()
+    # A blob of the written hour 2 and one of 3: with the flows of the minute before each.
+    assert touched == {
+        *(f"landed_tuples/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
+        *(f"ip_lookup/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
+        *(f"fct_flows/date=2025-11-01/hour={hour}" for hour in (1, 2, 3)),
+        "top_ports_daily/date=2025-11-01",
+        "top_sources_daily/date=2025-11-01",
+        "top_targets_daily/date=2025-11-01",
+    }
+    changed = [p.when for p in caught_up.update.hours.partitions["fct_flows"] if p.changed]
+    assert changed == [START + n * HOUR for n in (1, 2, 3)]
+
+
+def test_an_open_session_keeps_its_snapshot_and_disturbs_nobody(
+    caught_up: CaughtUp, at_once: Pipeline
+) -> None:
+    assert caught_up.analyst.stderr == ""
+    assert caught_up.analyst.returncode == 0
+    asked, answers = caught_up.analyst.stdout.split(maxsplit=1)
+    assert int(asked) > 10
+    # One answer all the time: the tuples that were there when the session was opened.
+    assert answers.count("(") == 1
+    assert answers.startswith(f"{{({caught_up.tuples_before}, ")
+    # Whoever connects now sees the newest.
+    newest = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            NEWCOMER,
+            str(caught_up.pipeline.lake.root / "flows.duckdb"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [(int(newest.stdout),)] == ask(at_once, "select count(*) from fct_flows")
+
+
+# --------------------------------------------------------------------------------- killed runs
+
+
+def test_a_run_that_was_killed_is_repaired_by_the_next(
+    logs: Path, at_once: Pipeline, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    # Between landing and modelling, and in the middle of dbt's work.
+    kill_when(logs, lake, lambda: committed(lake, "ip_lookup") >= 2)
+    assert committed(lake, "landed_tuples") >= 5
+    assert committed(lake, "fct_flows") == 0
+    kill_when(logs, lake, lambda: committed(lake, "fct_flows") >= 2)
+    repaired = pipeline_over(lake, logs)
+    assert len(file_names(repaired, "fct_flows")) < 5
+    assert bring_up_to_date(repaired, START, END).failures == ()
+    assert tables_of(repaired) == tables_of(at_once)
+    shutil.rmtree(lake)
+
+
+def kill_when(logs: Path, lake: Path, reached: Callable[[], bool]) -> None:
+    """Start a run in a process of its own and kill it, without warning, at a point of its work."""
+    environment = {**os.environ, "FLOW_SOURCES": str(logs), "FLOW_LAKE": str(lake)}
+    with subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("flow-pipeline")),
+            "run",
+            "--from",
+            f"{START:%Y-%m-%dT%H}",
+            "--to",
+            f"{END:%Y-%m-%dT%H}",
+        ],
+        cwd=lake.parent,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        wait_for(reached, run)
+        run.kill()
+    assert run.returncode == -9
+
+
+def committed(lake: Path, table: str) -> int:
+    """Commits after the one that made the table."""
+    return max(0, len(list((lake / table / "_delta_log").glob("*.json"))) - 1)
+
+
+def wait_for(
+    reached: Callable[[], bool], process: subprocess.Popen[str] | subprocess.Popen[bytes]
+) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert process.poll() is None, "it ended before it came so far"
+        assert time.monotonic() < deadline, "it did not come so far in two minutes"
+        time.sleep(0.002)

@@ -1,0 +1,226 @@
+"""From a folder of blobs to the summaries: every table held against a count by plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.pipeline import Pipeline
+from flow_pipeline.sample import generate, sample_blobs
+from tests.integration.lakes import (
+    DERIVED,
+    SUMMARIES,
+    ask,
+    bring_up_to_date,
+    file_names,
+    pipeline_over,
+    rows_of,
+    write_blobs,
+)
+from tests.integration.plain_count import LoggedFlow, Measures, flows_in, listed_in, top
+
+pytestmark = pytest.mark.integration
+
+DAY = date(2025, 11, 1)
+NEXT_DAY = date(2025, 11, 2)
+TOP_N = 5
+LEFT_OUT = frozenset({3389, 23})
+
+
+# ------------------------------------------------------------- two days in all three layouts
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of version 4, the same day seen by version 2 too, and the next in version 1."""
+    folder = tmp_path_factory.mktemp("logs")
+    generate(folder, DAY, 1_500)
+    write_blobs(folder, sample_blobs(DAY, 1_000, layout="nsg2"))
+    next_morning = (b for b in sample_blobs(NEXT_DAY, 1_000, layout="nsg1"))
+    write_blobs(folder, (b for b in next_morning if b.written_hour.hour < 3))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logged(logs: Path) -> list[LoggedFlow]:
+    return flows_in(logs)
+
+
+@pytest.fixture(scope="module")
+def is_listed(logs: Path) -> Callable[[str], bool]:
+    return listed_in(logs / "threats.txt")
+
+
+@pytest.fixture(scope="module")
+def two_days(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    pipeline = pipeline_over(
+        tmp_path_factory.mktemp("two-days") / "lake",
+        logs,
+        threat_feeds=(str(logs / "threats.txt"),),
+        top_n=TOP_N,
+        top_excluded_ports=LEFT_OUT,
+    )
+    update = bring_up_to_date(pipeline, datetime(2025, 11, 1), datetime(2025, 11, 2, 3))
+    assert update.failures == ()
+    assert {test.status for test in update.hours.tests + update.days.tests} == {"pass"}
+    return pipeline
+
+
+def test_every_tuple_is_in_fct_flows_once_as_it_was_logged(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    found = [
+        (
+            (r["blob"], r["record_no"], r["flow_no"], r["group_no"], r["tuple_no"]),
+            (r["flow_time"], r["date"], r["hour"]),
+            (r["src_ip"], r["dst_ip"], r["src_port"], r["dst_port"], r["protocol"]),
+            (r["direction"], r["decision"], r["flow_state"]),
+            (r["packets_src_to_dst"], r["bytes_src_to_dst"]),
+            (r["packets_dst_to_src"], r["bytes_dst_to_src"]),
+            (r["is_new_flow"], r["is_malicious"]),
+        )
+        for r in rows_of(two_days, "fct_flows")
+    ]
+    expected = [
+        (
+            (f.blob, *f.position),
+            (f.at, f.at.date(), f.at.hour),
+            (f.src_ip, f.dst_ip, f.src_port, f.dst_port, f.protocol),
+            (f.direction, f.decision, f.state),
+            f.counters[:2],
+            f.counters[2:],
+            (f.is_new, is_listed(f.src_ip) or is_listed(f.dst_ip)),
+        )
+        for f in logged
+    ]
+    assert len(expected) > 2_500
+    versions = ask(two_days, "select distinct log_version from fct_flows order by all")
+    assert versions == [(1,), (2,), (4,)]
+    assert found == sorted(expected)
+
+
+def test_exactly_the_flows_of_listed_addresses_are_malicious(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    flagged = ask(two_days, "select distinct src_ip from fct_flows where is_malicious")
+    listed = {flow.src_ip for flow in logged if is_listed(flow.src_ip)}
+    assert listed
+    assert {ip for (ip,) in flagged} >= listed
+    assert {ip for (ip,) in flagged} == {
+        flow.src_ip for flow in logged if is_listed(flow.src_ip) or is_listed(flow.dst_ip)
+    }
+    # Each names the feed it was found in, and nothing else does.
+    assert ask(
+        two_days,
+        "select is_malicious, count(*) filter (threat_feed is null), count(threat_feed) > 0 "
+        "from fct_flows group by all order by all",
+    ) == [
+        (False, sum(not (is_listed(f.src_ip) or is_listed(f.dst_ip)) for f in logged), False),
+        (True, 0, True),
+    ]
+
+
+def test_both_ends_have_their_country(two_days: Pipeline, logged: list[LoggedFlow]) -> None:
+    with open_country_database(None) as countries:
+        expected = {
+            (f.src_ip, f.dst_ip, countries.country_of(f.src_ip), countries.country_of(f.dst_ip))
+            for f in logged
+        }
+    found = ask(two_days, "select distinct src_ip, dst_ip, src_country, dst_country from fct_flows")
+    assert set(found) == expected
+    assert len({country for *_, country, _ in expected}) > 5
+
+
+def test_ports_are_the_plain_count_of_ports(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    expected = top(
+        logged,
+        lambda flow: (flow.dst_port, flow.protocol),
+        TOP_N,
+        is_listed,
+        is_left_out=lambda flow: flow.dst_port in LEFT_OUT,
+    )
+    found = summary(two_days, "top_ports_daily", "port", "protocol")
+    assert found == expected
+    # What is left out is not ranked, though it has the most flows by far.
+    assert 3389 not in {key[0] for rows in found.values() for _, key in rows if key}
+    assert [len(rows) for rows in found.values()] == [TOP_N + 1] * 2
+
+
+def test_sources_are_the_plain_count_of_sources(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    expected = top(logged, lambda flow: (flow.src_ip,), TOP_N, is_listed)
+    assert summary(two_days, "top_sources_daily", "ip") == expected
+    for ip, is_malicious in ask(
+        two_days, "select ip, is_malicious from top_sources_daily where rank is not null"
+    ):
+        flows = [flow for flow in logged if flow.src_ip == ip]
+        assert is_malicious == any(is_listed(f.src_ip) or is_listed(f.dst_ip) for f in flows)
+
+
+def test_targets_are_the_plain_count_of_targets(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    expected = top(logged, lambda flow: (flow.dst_ip,), TOP_N, is_listed)
+    assert summary(two_days, "top_targets_daily", "ip") == expected
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_summary_adds_up_to_all_flows(
+    two_days: Pipeline, logged: list[LoggedFlow], name: str
+) -> None:
+    found = ask(
+        two_days,
+        f"select sum(flows), sum(tuples), sum(allowed), sum(denied), sum(bytes) from {name}",
+    )
+    new = [flow for flow in logged if flow.is_new]
+    allowed = sum(flow.decision == "A" for flow in new)
+    byte_count = sum((f.counters[1] or 0) + (f.counters[3] or 0) for f in logged)
+    assert found == [(len(new), len(logged), allowed, len(new) - allowed, byte_count)]
+
+
+def test_a_day_is_complete_through_its_last_complete_hour(two_days: Pipeline) -> None:
+    # Of the second day the written hours 0 to 3 were listed, so that 0 to 2 are whole.
+    expected = [(DAY, datetime(2025, 11, 2)), (NEXT_DAY, datetime(2025, 11, 2, 3))]
+    for name in SUMMARIES:
+        assert ask(two_days, f"select distinct date, complete_through from {name} order by 1") == (
+            expected
+        )
+
+
+def test_an_hour_without_flows_has_a_file_of_its_own(two_days: Pipeline) -> None:
+    # Nothing happened in hour 3 of the second day, which was landed and modelled so far.
+    files = file_names(two_days, "fct_flows")["fct_flows/date=2025-11-02/hour=3"]
+    assert len(files) == 1
+    in_hour = "select count(*) from fct_flows where date = '2025-11-02' and hour = 3"
+    assert ask(two_days, in_hour) == [(0,)]
+
+
+def test_doing_it_again_builds_nothing(two_days: Pipeline) -> None:
+    tables = ("landed_tuples", "ip_lookup", "threat_entries", *DERIVED)
+    before = file_names(two_days, *tables)
+    again = bring_up_to_date(two_days, datetime(2025, 11, 1), datetime(2025, 11, 2, 3))
+    assert file_names(two_days, *tables) == before
+    # No test was run either: dbt was not called at all.
+    assert again.hours.tests == again.days.tests == ()
+    assert {p.when for p in again.days.partitions["top_ports_daily"]} == {DAY, NEXT_DAY}
+
+
+def summary(
+    pipeline: Pipeline, name: str, *keys: str
+) -> dict[date, dict[tuple[int | None, tuple[Any, ...] | None], Measures]]:
+    """A summary in the shape of `plain_count.top`."""
+    found: dict[date, dict[tuple[int | None, tuple[Any, ...] | None], Measures]] = {}
+    measures = Measures.__dataclass_fields__
+    for row in rows_of(pipeline, name):
+        key = tuple(row[k] for k in keys) if row["rank"] is not None else None
+        assert row["rank"] is not None or all(row[k] is None for k in keys)
+        found.setdefault(row["date"], {})[row["rank"], key] = Measures(*(row[m] for m in measures))
+    return found
