@@ -21,11 +21,13 @@ from flow_pipeline.enrichment.country import CountryDatabase
 from flow_pipeline.enrichment.threat_feeds import ThreatSpan
 from flow_pipeline.errors import LakeBusy
 from flow_pipeline.lake import (
+    ATTEMPTS,
     FOOTER_KEY,
     CommitRefused,
     Lake,
     Snapshot,
     TableSpec,
+    attempts,
     footer_bytes,
     writing,
 )
@@ -56,7 +58,6 @@ IP_LOOKUP = TableSpec(
 
 # Part of every look-up's id: raise it when the same inputs would give other rows.
 LOOKUP_VERSION = 1
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def look_up_hour(
     Raises LakeBusy if other writers won every time.
     """
     partition = written_partition(hour)
-    for _ in range(_ATTEMPTS):
+    for _ in attempts():
         target = lake.existing(IP_LOOKUP)
         landed = lake.existing(LANDED_TUPLES)
         landings = [read_landing(file) for file in landed.files_of(partition)]
@@ -132,7 +133,7 @@ def look_up_hour(
         except CommitRefused:
             continue
     raise LakeBusy(
-        f"The look-up of {hour:%Y-%m-%dT%H} was changed by other runs {_ATTEMPTS} times",
+        f"The look-up of {hour:%Y-%m-%dT%H} was changed by other runs {ATTEMPTS} times",
         "One run at a time for the same hour, or a few",
         "Run again when the others have ended",
     )

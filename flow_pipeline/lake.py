@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import time
 import uuid
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -36,6 +37,8 @@ from flow_pipeline.partitions import Partition, utc_now
 
 LAKE_VERSION = 1
 FOOTER_KEY = b"flow_pipeline"
+ATTEMPTS = 10
+_LONGEST_PAUSE = 0.2
 _MARKER = "lake.json"
 # What Delta, or DuckDB with hive partitions, takes for something else than a part of a path.
 _MISREAD = re.compile(r"[?\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|(?:^|/)[^/=]+=")
@@ -49,6 +52,18 @@ class CommitRefused(Exception):
     No failure that a user sees: whoever commits catches it and tries again, a bounded number of
     times.
     """
+
+
+def attempts() -> Iterator[int]:
+    """Tries at a commit that may be refused, with a pause before each but the first.
+
+    Without pauses of random length a slow writer beside a quick one can lose every time.
+    """
+    for number in range(ATTEMPTS):
+        if number:
+            longest = min(0.01 * 2**number, _LONGEST_PAUSE)
+            time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+        yield number
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
 from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
 from flow_pipeline.lake import (
+    ATTEMPTS,
     FOOTER_KEY,
     CommitRefused,
     Lake,
     LakeFile,
     Snapshot,
     TableSpec,
+    attempts,
     footer_bytes,
     writing,
 )
@@ -50,7 +52,6 @@ LANDED_TUPLES = TableSpec(
 
 # Part of every landing's id: raise it when the same blob would be decoded into other rows.
 LANDING_VERSION = 1
-_ATTEMPTS = 5
 # Small enough to carry over a blob's rows cheaply, large enough for dictionaries to pay.
 _ROW_GROUP_ROWS = 65_536
 # These rise evenly within a blob; the differences take a fraction of a dictionary's room.
@@ -188,7 +189,7 @@ def land_hour(
     other writers won every time.
     """
     changed_under_us: BlobChanged | BlobGone | None = None
-    for _ in range(_ATTEMPTS):
+    for _ in attempts():
         # Taken before the listing: an older listing can then never replace a newer one.
         snapshot = lake.existing(LANDED_TUPLES)
         try:
@@ -200,7 +201,7 @@ def land_hour(
     if changed_under_us is not None:
         raise changed_under_us
     raise LakeBusy(
-        f"The written hour {hour:%Y-%m-%dT%H} was changed by other runs {_ATTEMPTS} times",
+        f"The written hour {hour:%Y-%m-%dT%H} was changed by other runs {ATTEMPTS} times",
         "One run at a time for the same hour, or a few",
         "Run again when the others have ended",
     )

@@ -25,18 +25,19 @@ from flow_pipeline.enrichment.threat_feeds import (
 )
 from flow_pipeline.errors import LakeBusy, ReferenceDataError
 from flow_pipeline.lake import (
+    ATTEMPTS,
     FOOTER_KEY,
     CommitRefused,
     Lake,
     LakeFile,
     TableSpec,
+    attempts,
     footer_bytes,
     writing,
 )
 from flow_pipeline.partitions import UNPARTITIONED
 
 THREAT_ENTRIES = TableSpec("threat_entries", THREAT_SCHEMA, ())
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def read_history(lake: Lake, locations: Sequence[str]) -> ThreatHistory:
 
 def _refresh(lake: Lake, location: str) -> FeedState:
     feed = feed_name(location)
-    for _ in range(_ATTEMPTS):
+    for _ in attempts():
         snapshot = lake.existing(THREAT_ENTRIES)
         known = _files_by_feed(snapshot.files).get(feed)
         try:
@@ -143,7 +144,7 @@ def _refresh(lake: Lake, location: str) -> FeedState:
             continue
         return FeedState(feed, len(found.entries), found.ignored, True, None)
     raise LakeBusy(
-        f"The history of the threat feed {feed} was changed by other runs {_ATTEMPTS} times",
+        f"The history of the threat feed {feed} was changed by other runs {ATTEMPTS} times",
         "One run at a time, or a few",
         "Run again when the others have ended",
     )
