@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.integration.handmade import NSG, VNET, attempt, nsg_record, put, vnet_record
+from flow_pipeline.flowlog.schema import NSG_CONTAINER, VNET_CONTAINER
+from tests.unit.blobs import blob_name, document, flow, put, record
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +78,7 @@ class BadDay:
         return list(csv.reader(io.StringIO(done.out)))
 
 
-GOOD = attempt(AT, "203.0.113.1")
+GOOD = flow(AT, "203.0.113.1", port=22, state="D")
 _BAD_VNET: dict[str, str] = {
     "": "empty",
     "1,2": "too_few_fields",
@@ -91,9 +91,10 @@ _BAD_VNET: dict[str, str] = {
     GOOD.replace(",NX,0,", ",NX,-1,"): "counter_unreadable",
     GOOD.replace(",NX,0,0,", ",NX,0,many,"): "counter_unreadable",
     "soon" + GOOD[13:]: "flow_time_unreadable",
-    attempt(HOUR + timedelta(hours=3)): "flow_time_implausible",
-    attempt(datetime(2009, 12, 31)): "flow_time_implausible",
+    flow(HOUR + timedelta(hours=3)): "flow_time_implausible",
+    flow(datetime(2009, 12, 31)): "flow_time_implausible",
 }
+GOOD_NSG = "1761973800,192.0.2.1,10.0.0.4,1,22,T,I,D,B,,,,"
 _BAD_NSG = {
     "1762,192.0.2.1,10.0.0.4,1,22,T,I,A,B,,,,": "flow_time_implausible",
     "1761973800,192.0.2.1,10.0.0.4,1,22,T,I,Q,B,,,,": "decision_unknown",
@@ -104,24 +105,24 @@ _BAD_NSG = {
 def bad_day(tmp_path_factory: pytest.TempPathFactory) -> BadDay:
     directory = tmp_path_factory.mktemp("bad-day")
     logs = directory / "logs"
-    whole = json.dumps({"records": [vnet_record([GOOD], AT), vnet_record([GOOD], AT)]}).encode()
-    unknown_fields = vnet_record([GOOD], AT, brandNew={"deep": [1, {"er": None}]})
-    foreign = vnet_record([GOOD], AT, category="NetworkSecurityGroupEvent")
-    contents: dict[str, bytes | list[dict[str, Any]]] = {
+    good = record([GOOD], AT)
+    whole = document(good, good)
+    contents = {
         "GOOD": whole,
         "TEXT": b"this is no JSON",
         "OTHERJSON": b'{"metrics": [1, 2, 3]}',
-        "FOREIGN": [foreign],
+        "FOREIGN": document({**good, "category": "NetworkSecurityGroupEvent"}),
         "CUTOFF": whole[:-120],
         "EMPTY": b"",
-        "NEWFIELDS": [unknown_fields],
-        "VERSION9": [vnet_record([GOOD], AT, flowLogVersion=9)],
-        "BADTUPLES": [vnet_record([GOOD, *_BAD_VNET, 17, None], AT)],
-        HOSTILE_MAC: [vnet_record([GOOD, "bad"], AT, rule=HOSTILE_RULE, acl=HOSTILE_ACL)],
+        "NEWFIELDS": document({**good, "brandNew": {"deep": [1, {"er": None}]}}),
+        "VERSION9": document({**good, "flowLogVersion": 9}),
+        "BADTUPLES": document(record([GOOD, *_BAD_VNET, 17, None], AT)),
+        HOSTILE_MAC: document(record([GOOD, "bad"], AT, HOSTILE_RULE, HOSTILE_ACL)),
     }
-    blobs = {mac: put(logs, HOUR, mac, content) for mac, content in contents.items()}
-    good_nsg = "1761973800,192.0.2.1,10.0.0.4,1,22,T,I,D,B,,,,"
-    blobs["NSG"] = put(logs, HOUR, "NSG", [nsg_record([good_nsg, *_BAD_NSG], AT)], NSG)
+    blobs = {mac: put(logs, content, HOUR, mac) for mac, content in contents.items()}
+    blobs["NSG"] = blob_name(HOUR, "NSG").replace(VNET_CONTAINER, NSG_CONTAINER)
+    (logs / blobs["NSG"]).parent.mkdir(parents=True)
+    (logs / blobs["NSG"]).write_bytes(document(nsg_record([GOOD_NSG, *_BAD_NSG])))
     variables = {"FLOW_SOURCES": str(logs), "FLOW_LAKE": "lake"}
     run = flow_pipeline(
         directory, "run", "--from", "2025-11-01T05", "--to", "2025-11-01T06", **variables
@@ -275,7 +276,7 @@ def test_sql_needs_a_lake(tmp_path: Path) -> None:
 def test_what_makes_no_sense_stops_before_anything_is_read(
     tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], culprit: str
 ) -> None:
-    put(tmp_path / "logs", HOUR, "ONE", [vnet_record([GOOD], AT)])
+    put(tmp_path / "logs", document(record([GOOD], AT)), HOUR)
     done = flow_pipeline(tmp_path, "run", *arguments, **{"FLOW_SOURCES": "logs", **variables})
     assert (done.code, done.out) == (2, "")
     assert culprit in done.err
@@ -283,7 +284,7 @@ def test_what_makes_no_sense_stops_before_anything_is_read(
 
 
 def test_a_source_without_a_single_blob_is_told_apart_from_an_empty_hour(tmp_path: Path) -> None:
-    (tmp_path / "logs" / VNET).mkdir(parents=True)
+    (tmp_path / "logs" / VNET_CONTAINER).mkdir(parents=True)
     done = flow_pipeline(tmp_path, "run", FLOW_SOURCES="logs")
     assert (done.code, done.out) == (2, "")
     assert "no flow log was found" in done.err
@@ -305,6 +306,20 @@ def test_an_account_that_does_not_answer_is_named(tmp_path: Path, unused_port: i
     assert done.code == 1
     assert endpoint in done.err
     assert "c2VjcmV0" not in done.text
+
+
+def nsg_record(tuples: list[str]) -> dict[str, Any]:
+    """A record of an NSG flow log of version 2."""
+    nic = {"mac": "000D3A000001", "flowTuples": tuples}
+    return {
+        "time": f"{AT:%Y-%m-%dT%H:%M:%S}.0000000Z",
+        "systemId": "8d1f0c5e-0000-4000-8000-000000000001",
+        "macAddress": "000D3A000001",
+        "category": "NetworkSecurityGroupFlowEvent",
+        "resourceId": "/SUBSCRIPTIONS/S/NETWORKSECURITYGROUPS/N",
+        "operationName": "NetworkSecurityGroupFlowEvents",
+        "properties": {"Version": 2, "flows": [{"rule": "UserRule_any", "flows": [nic]}]},
+    }
 
 
 def unescaped(cell: str) -> str:
