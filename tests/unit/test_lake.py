@@ -16,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
 
 from flow_pipeline.errors import LakeError, LakeVersionError
 from flow_pipeline.lake import (
@@ -25,6 +24,7 @@ from flow_pipeline.lake import (
     Lake,
     Snapshot,
     TableSpec,
+    attempts,
     footer_bytes,
     read_footer,
 )
@@ -189,16 +189,28 @@ class TestPartitions:
             other.commit(UNPARTITIONED, [stage(other, UNPARTITIONED, 2)], [])
         assert numbers_in(lake.snapshot("plain"), UNPARTITIONED) == [1]
 
-    def test_many_threads_create_one_table(self, lake: Lake) -> None:
+    def test_many_create_one_table_and_none_loses_what_it_writes(self, lake: Lake) -> None:
+        # Two may create it, the second on top of the first: the same columns, and no file removed.
         together = threading.Barrier(8)
 
-        def create(_: int) -> None:
+        def create_and_write(number: int) -> None:
+            partition = hour_partition(at(f"2026-11-01T{number:02}"))
             together.wait()
-            lake.ensure_table(SPEC)
+            for _ in attempts():
+                snapshot = lake.existing(SPEC)
+                try:
+                    snapshot.commit(partition, [stage(snapshot, partition, number)], [])
+                except CommitRefused:
+                    continue
+                break
 
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(create, range(8)))
-        assert DeltaTable(str(lake.root / "numbers")).version() == 0
+            list(pool.map(create_and_write, range(8)))
+        newest = lake.existing(SPEC)
+        assert [pq.read_table(file.path)["number"].to_pylist() for file in newest.files] == [
+            [number] for number in range(8)
+        ]
+        assert newest.spec.partition_by == SPEC.partition_by
 
     def test_of_many_writers_from_one_snapshot_one_wins(self, lake: Lake) -> None:
         replace(lake, FIVE, 0)
