@@ -536,7 +536,7 @@ class TestSeveralSources:
         land(lake, a, b)
         assert self.held(lake) == {"a": [], "b": [2]}
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(data=st.data())
     def test_no_row_is_ever_doubled_or_lost(
         self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -668,7 +668,7 @@ good_tuples = st.builds(
 bad_tuples = st.sampled_from(["", ",", "a,b,c", flow(HOUR, port=65536), flow(HOUR) + ",1", None, 7])
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(
     nics=st.dictionaries(
         st.sampled_from("ABCDEFG"),
