@@ -17,14 +17,12 @@ DAYS_FOLLOW = "flow_pipeline/days_follow"
 hours_job = dg.define_asset_job(
     "hours_job",
     selection=dg.AssetSelection.groups("landing", "enrichment", "facts"),
-    partitions_def=HOURS,
     executor_def=dg.in_process_executor,
     description="Land written hours, look their addresses up, and build the event hours.",
 )
 days_job = dg.define_asset_job(
     "days_job",
     selection=dg.AssetSelection.groups("summaries"),
-    partitions_def=DAYS,
     executor_def=dg.in_process_executor,
     description="Build the days' summaries.",
 )
