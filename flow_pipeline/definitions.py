@@ -13,6 +13,7 @@ defs = dg.Definitions(
         reference_data.country_database,
         reference_data.threat_entries,
         reference_data.ip_lookup,
+        models.dim_ip,
         models.hour_models,
         models.day_models,
     ],
