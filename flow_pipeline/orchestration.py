@@ -94,15 +94,30 @@ def _run(
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+        checks = [
+            event.asset_check_evaluation_data
+            for event in result.all_events
+            if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ]
+        stopping = [check for check in checks if check.blocking and not check.passed]
         failures = tuple(
-            dict.fromkeys(_message(event) for event in result.all_events if event.is_step_failure)
+            dict.fromkeys(
+                _message(event, stopping) for event in result.all_events if event.is_step_failure
+            )
         )
         return RunOutcome(result.run_id, result.success, failures)
 
 
-def _message(event: dg.DagsterEvent) -> str:
+def _message(event: dg.DagsterEvent, stopping: Sequence[dg.AssetCheckEvaluation]) -> str:
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
+    if stopping:
+        # Dagster ends a step itself after a check that blocks, and says it with a stack trace.
+        return "\n".join(
+            f"{check.asset_key.to_user_string()}: the check {check.check_name} failed: "
+            + "; ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            for check in stopping
+        )
     # A defect of ours, or of what we build on: it shows where it happened.
     return data.error.to_string() if data.error is not None else f"{event.step_key} failed"
