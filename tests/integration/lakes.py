@@ -39,7 +39,12 @@ class Update:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        return self.hours.failures + self.days.failures
+        return failures_of(self.hours) + failures_of(self.days)
+
+
+def failures_of(modelled: ModelledRange) -> tuple[str, ...]:
+    """What could not be built, and which tests failed."""
+    return modelled.unbuilt + modelled.failed_tests
 
 
 def pipeline_over(lake_dir: Path, *sources: Path | str, **settings: Any) -> Pipeline:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.landing import land_hour
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import generate, sample_blobs
 from tests.integration.lakes import (
@@ -17,12 +18,14 @@ from tests.integration.lakes import (
     SUMMARIES,
     ask,
     bring_up_to_date,
+    failures_of,
     file_names,
     pipeline_over,
     rows_of,
     write_blobs,
 )
 from tests.integration.plain_count import LoggedFlow, Measures, flows_in, listed_in, top
+from tests.unit.blobs import MINUTE, document, flow, put, record
 
 pytestmark = pytest.mark.integration
 
@@ -224,3 +227,73 @@ def summary(
         assert row["rank"] is not None or all(row[k] is None for k in keys)
         found.setdefault(row["date"], {})[row["rank"], key] = Measures(*(row[m] for m in measures))
     return found
+
+
+# ------------------------------------------------------- the written hour is not the event hour
+
+
+@pytest.fixture
+def new_year(tmp_path: Path) -> Pipeline:
+    """The first blobs of a year: each holds what happened in the minute before its hour, too."""
+    first, second = datetime(2025, 1, 1), datetime(2025, 1, 1, 1)
+    for hour in (first, second):
+        before = record([flow(hour - MINUTE / 2, port=1), flow(hour - MINUTE, port=2)], hour)
+        within = record([flow(hour, port=3)], hour + MINUTE)
+        put(tmp_path / "logs", document(before, within), hour)
+    return pipeline_over(tmp_path / "lake", tmp_path / "logs")
+
+
+def build(pipeline: Pipeline, now: datetime) -> dict[str, list[str]]:
+    """Land, look up and model the first two hours of the year at a certain time."""
+    hours = [datetime(2025, 1, 1), datetime(2025, 1, 1, 1)]
+    with pipeline.sources() as sources:
+        for hour in hours:
+            land_hour(pipeline.lake, sources, hour, now=lambda: now)
+    pipeline.look_up(hours)
+    assert failures_of(pipeline.model_hours(hours)) == ()
+    days = pipeline.days_of(hours, landed=hours)
+    assert days == [date(2024, 12, 31), date(2025, 1, 1)]
+    assert failures_of(pipeline.model_days(days)) == ()
+    return file_names(pipeline, "landed_tuples", *DERIVED)
+
+
+def test_a_flow_belongs_to_the_hour_and_day_in_which_it_happened(new_year: Pipeline) -> None:
+    build(new_year, datetime(2025, 1, 1, 3))
+    assert ask(
+        new_year,
+        "select date, hour, dst_port, blob like '%/h=00/%' from fct_flows order by all",
+    ) == [
+        (date(2024, 12, 31), 23, 1, True),
+        (date(2024, 12, 31), 23, 2, True),
+        (date(2025, 1, 1), 0, 1, False),
+        (date(2025, 1, 1), 0, 2, False),
+        (date(2025, 1, 1), 0, 3, True),
+        (date(2025, 1, 1), 1, 3, False),
+    ]
+    by_day = "select date, sum(flows) from top_ports_daily group by date order by date"
+    assert ask(new_year, by_day) == [
+        (date(2024, 12, 31), 2),
+        (date(2025, 1, 1), 4),
+    ]
+
+
+def test_an_hour_is_complete_when_it_and_the_next_were_listed_late_enough(
+    new_year: Pipeline,
+) -> None:
+    def complete_through() -> list[tuple[Any, ...]]:
+        query = "select distinct date, complete_through from top_ports_daily order by date"
+        return ask(new_year, query)
+
+    silvester = (date(2024, 12, 31), None)
+    early = build(new_year, datetime(2025, 1, 1, 1, 9, 59))
+    assert complete_through() == [silvester, (date(2025, 1, 1), None)]
+    settled = build(new_year, datetime(2025, 1, 1, 1, 10))
+    assert complete_through() == [silvester, (date(2025, 1, 1), datetime(2025, 1, 1, 1))]
+    # Nothing but the time of the listing changed: the day was built anew, no hour was.
+    assert {name for name in early if early[name] != settled[name]} == {
+        *(f"landed_tuples/written_date=2025-01-01/written_hour={hour}" for hour in (0, 1)),
+        *(f"{name}/date=2025-01-01" for name in SUMMARIES),
+    }
+    # The written hour 2 was never listed, so that hour 1 cannot be complete, however late it is.
+    build(new_year, datetime(2025, 1, 2))
+    assert complete_through() == [silvester, (date(2025, 1, 1), datetime(2025, 1, 1, 1))]
