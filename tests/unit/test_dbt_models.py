@@ -1,0 +1,111 @@
+"""What is read from dbt's manifest: models, what they rest on, and when they are other models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flow_pipeline.dbt_models import Conservation, DbtProject
+from tests.unit.manifests import model, project, seed, small_project, source_id
+
+FCT = "model.flow_pipeline.fct_flows"
+
+
+def version_of_facts(
+    *,
+    fact: str = "1",
+    view: str = "1",
+    services: str = "1",
+    macro: str = "1",
+    foreign_macro: str = "1",
+    daily: str = "1",
+    **lake: Any,
+) -> str:
+    return (
+        project(
+            model("stg", source_id("flow_records"), code=view),
+            seed("services", code=services),
+            model(
+                "fct_flows",
+                "model.flow_pipeline.stg",
+                "seed.flow_pipeline.services",
+                code=fact,
+                grain="hour",
+                **lake,
+            ),
+            model("top_daily", FCT, code=daily, grain="day"),
+            macro=macro,
+            foreign_macro=foreign_macro,
+        )
+        .models["fct_flows"]
+        .version
+    )
+
+
+def test_a_model_rests_on_sources_and_tables_of_the_lake_through_views() -> None:
+    models = small_project().models
+    assert models["fct_flows"].parents == ("flow_records", "ip_lookup")
+    assert models["top_daily"].parents == ("fct_flows",)
+
+
+def test_models_come_in_an_order_in_which_they_can_be_built() -> None:
+    weekly = model("a_weekly", "model.flow_pipeline.b_daily", grain="day")
+    view = model("view", FCT)
+    daily = model("b_daily", "model.flow_pipeline.view", grain="day")
+    facts = model("fct_flows", source_id("flow_records"), grain="hour")
+    found = project(weekly, view, daily, facts)
+    assert list(found.models) == ["fct_flows", "b_daily", "a_weekly"]
+    assert [m.name for m in found.named("hour")] == ["fct_flows"]
+    assert [m.name for m in found.named("day")] == ["b_daily", "a_weekly"]
+
+
+def test_a_model_says_how_it_is_stored_and_checked() -> None:
+    found = project(
+        model(
+            "fct_flows",
+            grain="hour",
+            unique=["blob", "tuple_no"],
+            order_by=["dst_port", "blob"],
+            conserves={"from": "flow_records", "totals": {"count(*)": "sum(n)"}},
+        )
+    ).models["fct_flows"]
+    assert found.unique == ("blob", "tuple_no")
+    assert found.order_by == ("dst_port", "blob")
+    assert found.conserves == Conservation("flow_records", {"count(*)": "sum(n)"})
+    assert small_project().models["top_daily"].settings == ("top_n", "complete_through")
+    assert small_project().models["top_daily"].conserves is None
+
+
+@pytest.mark.parametrize("changed", ["fact", "view", "services", "macro"])
+def test_a_version_changes_with_the_code_of_the_model_and_all_below_it(changed: str) -> None:
+    assert version_of_facts(**{changed: "2"}) != version_of_facts()
+
+
+def test_a_version_changes_with_what_is_checked_and_how_it_is_sorted() -> None:
+    assert version_of_facts(order_by=["other"]) != version_of_facts()
+
+
+@pytest.mark.parametrize("changed", ["daily", "foreign_macro"])
+def test_a_version_does_not_change_with_what_is_above_it_or_none_of_ours(changed: str) -> None:
+    assert version_of_facts(**{changed: "2"}) == version_of_facts()
+
+
+def test_a_new_version_of_a_table_of_the_lake_is_no_new_version_of_what_rests_on_it() -> None:
+    # It is built anew only if the table's files are, which are inputs of its own.
+    def version_of_days(fact: str) -> str:
+        facts = model("fct_flows", source_id("flow_records"), code=fact, grain="hour")
+        return project(facts, model("top_daily", FCT, grain="day")).models["top_daily"].version
+
+    assert version_of_days("1") == version_of_days("2")
+
+
+def test_a_description_makes_no_new_version() -> None:
+    renamed = model("fct_flows", source_id("flow_records"), grain="hour")
+    renamed["description"] = "told better"
+    plain = model("fct_flows", source_id("flow_records"), grain="hour")
+    assert version_in(project(renamed)) == version_in(project(plain))
+
+
+def version_in(found: DbtProject) -> str:
+    return found.models["fct_flows"].version

@@ -1,0 +1,176 @@
+"""What is current and what is complete, asked of a lake with landings and no dbt at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow_pipeline.flowlog.folder_source import FolderSource
+from flow_pipeline.lake import Lake
+from flow_pipeline.landing import land_hour
+from flow_pipeline.modelling import Planner, model_range
+from flow_pipeline.partitions import HOUR
+from flow_pipeline.settings import Settings
+from tests.unit.blobs import MINUTE, flow, put_flows
+from tests.unit.manifests import small_project
+
+MIDNIGHT = datetime(2025, 11, 1)
+LATER = datetime(2025, 11, 9)
+DAY = MIDNIGHT.date()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.open(tmp_path / "lake")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    folder = tmp_path / "logs"
+    put_flows(folder, flow(MIDNIGHT), hour=MIDNIGHT)
+    return folder
+
+
+def planner_of(lake: Lake, **settings: Any) -> Planner:
+    return Planner(lake, small_project(), Settings(**settings))
+
+
+def land(lake: Lake, folders: Sequence[Path], hour: datetime, now: datetime = LATER) -> None:
+    land_hour(lake, [FolderSource(folder) for folder in folders], hour, now=lambda: now)
+
+
+# -------------------------------------------------------------------------------------- complete
+
+
+def test_an_hour_is_complete_once_it_and_the_next_were_listed_ten_minutes_into_the_next(
+    lake: Lake, logs: Path
+) -> None:
+    settled = MIDNIGHT + HOUR + 10 * MINUTE
+    land(lake, [logs], MIDNIGHT, now=settled)
+    assert not planner_of(lake).is_complete(MIDNIGHT)
+    land(lake, [logs], MIDNIGHT + HOUR, now=settled - timedelta(milliseconds=1))
+    assert not planner_of(lake).is_complete(MIDNIGHT)
+    # An empty listing counts.
+    land(lake, [logs], MIDNIGHT + HOUR, now=settled)
+    assert planner_of(lake).is_complete(MIDNIGHT)
+    assert not planner_of(lake).is_complete(MIDNIGHT + HOUR)
+
+
+def test_an_hour_is_complete_only_if_every_source_was_listed_for_both(
+    lake: Lake, logs: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / "second"
+    put_flows(second, flow(MIDNIGHT), hour=MIDNIGHT, mac="OTHER")
+    land(lake, [logs], MIDNIGHT)
+    land(lake, [logs], MIDNIGHT + HOUR)
+    assert planner_of(lake).is_complete(MIDNIGHT)
+    # A source is added: what was complete without it is so no more until it was looked at.
+    land(lake, [logs, second], MIDNIGHT, now=LATER + HOUR)
+    assert not planner_of(lake).is_complete(MIDNIGHT)
+    land(lake, [logs, second], MIDNIGHT + HOUR, now=LATER + HOUR)
+    assert planner_of(lake).is_complete(MIDNIGHT)
+
+
+def test_a_day_is_complete_through_the_first_hour_that_is_not(lake: Lake, logs: Path) -> None:
+    assert planner_of(lake).complete_through(DAY) is None
+    for hour in (0, 1, 2, 4, 5, 6):
+        land(lake, [logs], MIDNIGHT + hour * HOUR)
+    # Hour 3 was never listed, so that 2 and 3 are not complete; 4 and 5 are, behind the gap.
+    planner = planner_of(lake)
+    assert planner.complete_through(DAY) == MIDNIGHT + 2 * HOUR
+    assert planner.is_complete(MIDNIGHT + 4 * HOUR)
+    land(lake, [logs], MIDNIGHT + 3 * HOUR)
+    planner.refresh()
+    assert planner.complete_through(DAY) == MIDNIGHT + 6 * HOUR
+
+
+def test_a_whole_day_is_complete_through_the_midnight_after_it(lake: Lake, logs: Path) -> None:
+    for hour in range(26):
+        land(lake, [logs], MIDNIGHT + hour * HOUR)
+    assert planner_of(lake).complete_through(DAY) == MIDNIGHT + 24 * HOUR
+
+
+# -------------------------------------------------------------------------- what a file is made of
+
+
+def test_the_hours_of_flows_are_told_from_those_of_writing(lake: Lake, logs: Path) -> None:
+    put_flows(logs, flow(MIDNIGHT - MINUTE), flow(MIDNIGHT + MINUTE), hour=MIDNIGHT)
+    land(lake, [logs], MIDNIGHT)
+    land(lake, [logs], MIDNIGHT + HOUR)
+    planner = planner_of(lake)
+    assert planner.event_hours([MIDNIGHT]) == {MIDNIGHT - HOUR, MIDNIGHT}
+    assert planner.event_hours([MIDNIGHT + HOUR]) == set()
+    assert planner.all_event_hours() == {MIDNIGHT - HOUR, MIDNIGHT, MIDNIGHT + HOUR}
+    assert planner.all_days() == {date(2025, 10, 31), DAY}
+
+
+def test_an_event_hour_is_made_of_every_landing_that_holds_flows_of_it(
+    lake: Lake, logs: Path
+) -> None:
+    put_flows(logs, flow(MIDNIGHT + 59 * MINUTE), hour=MIDNIGHT + HOUR)
+    # A flow that came very late, in a blob of hours with flows of their own.
+    late, own = flow(MIDNIGHT + MINUTE), flow(MIDNIGHT + 5 * HOUR)
+    put_flows(logs, late, own, hour=MIDNIGHT + 5 * HOUR)
+    for hour in range(7):
+        land(lake, [logs], MIDNIGHT + hour * HOUR)
+    assert written_hours_of(lake, MIDNIGHT) == [0, 1, 5]
+    assert written_hours_of(lake, MIDNIGHT + 5 * HOUR) == [5]
+    # Between the two lies nothing, though the file's lowest and highest times span it.
+    assert written_hours_of(lake, MIDNIGHT + 3 * HOUR) == []
+
+
+def written_hours_of(lake: Lake, hour: datetime) -> list[int]:
+    planner = planner_of(lake)
+    inputs = planner.inputs(planner.project.models["fct_flows"], hour)
+    paths = [path.parent.name for path in inputs.files["landed_tuples"]]
+    return [int(name.removeprefix("written_hour=")) for name in paths]
+
+
+def test_an_hours_id_moves_with_the_rows_landed_and_not_with_a_listing(
+    lake: Lake, logs: Path
+) -> None:
+    def facts_id() -> str:
+        planner = planner_of(lake)
+        return planner.inputs(planner.project.models["fct_flows"], MIDNIGHT).id
+
+    land(lake, [logs], MIDNIGHT, now=MIDNIGHT + MINUTE)
+    first = facts_id()
+    land(lake, [logs], MIDNIGHT)
+    assert facts_id() == first
+    put_flows(logs, flow(MIDNIGHT), flow(MIDNIGHT), hour=MIDNIGHT)
+    land(lake, [logs], MIDNIGHT)
+    assert facts_id() != first
+
+
+def test_a_days_id_moves_with_its_settings_and_how_far_it_is_complete(
+    lake: Lake, logs: Path
+) -> None:
+    def day_id(**settings: Any) -> str:
+        planner = planner_of(lake, **settings)
+        return planner.inputs(planner.project.models["top_daily"], DAY).id
+
+    land(lake, [logs], MIDNIGHT)
+    first = day_id()
+    assert day_id(top_n=20) == first
+    assert day_id(top_n=21) != first
+    # The model does not ask for the ports that are left out.
+    assert day_id(top_excluded_ports=frozenset({22})) == first
+    land(lake, [logs], MIDNIGHT + HOUR)
+    assert day_id() != first
+
+
+def test_nothing_is_current_where_nothing_was_built(lake: Lake, logs: Path) -> None:
+    land(lake, [logs], MIDNIGHT)
+    planner = planner_of(lake)
+    assert planner.not_current("hour", [MIDNIGHT + HOUR, MIDNIGHT]) == [MIDNIGHT, MIDNIGHT + HOUR]
+    assert planner.not_current("day", [DAY]) == [DAY]
+
+
+def test_no_hours_need_no_dbt(lake: Lake) -> None:
+    modelled = model_range(planner_of(lake), "hour", [])
+    assert modelled.partitions == {"fct_flows": ()}
+    assert modelled.tests == ()
