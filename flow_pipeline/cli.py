@@ -148,9 +148,7 @@ def main() -> None:
         app(standalone_mode=True)
     except FlowPipelineError as error:
         _show_failure(error)
-        _leave(2 if isinstance(error, SettingError) else 1)
-    except SystemExit as ending:
-        _leave(ending.code if isinstance(ending.code, int) else 1)
+        sys.exit(2 if isinstance(error, SettingError) else 1)
 
 
 def _run(settings: Settings, start: datetime | None, end: datetime | None) -> None:
@@ -233,7 +231,13 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
 
 
 def _table(title: str, columns: Sequence[str], text_columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
         is_text = column in text_columns
         table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
@@ -389,14 +393,6 @@ def _progress() -> Generator[None]:
 
 def _show_failure(error: FlowPipelineError) -> None:
     _err.print(Text(_printable(str(error), keep_lines=True), style="red"), soft_wrap=True)
-
-
-def _leave(code: int) -> None:
-    # Everything is written; walking a million objects on the way out takes a second, and without
-    # that walk DuckDB 2.0 tells the user what it calls leaks.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,15 @@ import pyarrow.parquet as pq
 from flow_pipeline.address_lookup import IP_LOOKUP
 from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, build
 from flow_pipeline.errors import LakeBusy, ModelError
-from flow_pipeline.lake import CommitRefused, Lake, Snapshot, TableSpec, footer_bytes
+from flow_pipeline.lake import (
+    ATTEMPTS,
+    CommitRefused,
+    Lake,
+    Snapshot,
+    TableSpec,
+    attempts,
+    footer_bytes,
+)
 from flow_pipeline.lake_views import (
     landed_views,
     list_literal,
@@ -54,7 +62,6 @@ from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import THREAT_ENTRIES
 
 When = datetime | date
-_ATTEMPTS = 5
 _ROW_GROUP_ROWS = 30_720
 _SOURCES = {"flow_records": LANDED_TUPLES, "ip_lookup": IP_LOOKUP, "threat_entries": THREAT_ENTRIES}
 _PARTITION_COLUMNS: dict[Grain, tuple[tuple[str, pa.DataType], ...]] = {
@@ -100,11 +107,12 @@ class TestOutcome:
 
 @dataclass(frozen=True)
 class ModelledRange:
-    """What bringing some hours or days up to date came to."""
+    """What bringing some hours or days up to date came to; the last two are for a user to read."""
 
     partitions: Mapping[str, tuple[BuiltPartition, ...]]
     tests: tuple[TestOutcome, ...]
-    failures: tuple[str, ...]
+    unbuilt: tuple[str, ...]
+    failed_tests: tuple[str, ...]
 
 
 class Planner:
@@ -144,15 +152,25 @@ class Planner:
         return {
             hour
             for written_hour in written
-            for landing in self._written(written_hour)
+            for landing in self.landings_of(written_hour)
             for hour in landing.manifest.event_hours
         }
 
     def all_event_hours(self) -> set[datetime]:
         """The written hours that were landed, and the hours in which their flows happened."""
+        written = self.landed_hours()
+        return {*written, *self.event_hours(written)}
+
+    def landed_hours(self) -> list[datetime]:
+        """The written hours that were looked at so far."""
         landed = self._snapshots[LANDED_TUPLES.name]
-        written = {partition_hour(p) for p in landed.by_partition} if landed else set()
-        return written | self.event_hours(written)
+        return sorted(map(partition_hour, landed.by_partition)) if landed else []
+
+    def lookup_id_of(self, hour: datetime) -> str | None:
+        """The id of a written hour's look-up as it lies in the lake; None if there is none."""
+        snapshot = self._snapshots[IP_LOOKUP.name]
+        files = snapshot.files_of(written_partition(hour)) if snapshot else ()
+        return self._id(files[0].path) if len(files) == 1 else None
 
     def all_days(self) -> set[date]:
         """The days that have any event hour in the lake."""
@@ -167,7 +185,7 @@ class Planner:
 
     def is_complete(self, hour: datetime) -> bool:
         """Whether every source was listed for this written hour and the next after both settled."""
-        first, second = self._written(hour), self._written(hour + HOUR)
+        first, second = self.landings_of(hour), self.landings_of(hour + HOUR)
         if not (first and second):
             return False
         sources = {
@@ -241,7 +259,8 @@ class Planner:
             self._ids[path] = lake_file.footer()["id"]
         return self._ids[path]
 
-    def _written(self, hour: datetime) -> list[Landing]:
+    def landings_of(self, hour: datetime) -> list[Landing]:
+        """What was landed of a written hour, one for each source."""
         landed = self._snapshots[LANDED_TUPLES.name]
         if landed is None:
             return []
@@ -256,7 +275,7 @@ class Planner:
         return [
             landing
             for written in self._landings_by_hour.get(hour, ())
-            for landing in self._written(written)
+            for landing in self.landings_of(written)
             if hour in landing.manifest.event_hours
         ]
 
@@ -347,7 +366,7 @@ class ModelRun:
         cursor = self._connection.cursor()
         self.set_variables(cursor)
         self._ensure_table(cursor, model, query)
-        for _ in range(_ATTEMPTS):
+        for _ in attempts():
             self.planner.refresh()
             refused = False
             for when in self.whens[model.grain]:
@@ -364,7 +383,7 @@ class ModelRun:
                 break
         else:
             raise LakeBusy(
-                f"{name} was changed by other runs {_ATTEMPTS} times",
+                f"{name} was changed by other runs {ATTEMPTS} times",
                 "One run at a time for the same hours, or a few",
                 "Run again when the others have ended",
             )
@@ -399,10 +418,10 @@ class ModelRun:
             )
             rows = self._check(cursor, model, snapshot, partition, path)
             size = path.stat().st_size
-            snapshot.commit(partition, [path], snapshot.files_of(partition))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        snapshot.commit(partition, [path], snapshot.files_of(partition))
         return BuiltPartition(when, rows, size, changed=True)
 
     def _check(
@@ -512,7 +531,7 @@ def model_range(
             )
             for model in models
         }
-        return ModelledRange(standing, (), ())
+        return ModelledRange(standing, (), (), ())
     run = ModelRun(planner, {"hour": [], "day": [], grain: wanted}, on_built)
     for model in models:
         for when in stale:
@@ -536,15 +555,18 @@ def model_range(
         run.close()
     record_model_views(planner.lake, run.views)
     tests: list[TestOutcome] = []
-    failures: list[str] = []
+    unbuilt: list[str] = []
+    failed_tests: list[str] = []
     for found in result.results:
         unique_id, status = found.node.unique_id, str(found.status)
-        if unique_id.startswith("test."):
+        is_test = unique_id.startswith("test.")
+        if is_test:
             tests.append(TestOutcome(unique_id, status, found.failures or 0, found.message or ""))
         if status in ("error", "fail"):
-            failures.append(f"{found.node.name}: {(found.message or status).strip()}")
+            told = f"{found.node.name}: {(found.message or status).strip()}"
+            (failed_tests if is_test else unbuilt).append(told)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}
-    return ModelledRange(built, tuple(tests), tuple(failures))
+    return ModelledRange(built, tuple(tests), tuple(unbuilt), tuple(failed_tests))
 
 
 def _parent_partitions(

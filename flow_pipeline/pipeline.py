@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from flow_pipeline import progress
-from flow_pipeline.address_lookup import LookedUpHour, ReferenceData, look_up_hour
+from flow_pipeline.address_lookup import LookedUpHour, ReferenceData, look_up_hour, lookup_id
 from flow_pipeline.dbt_models import load_project
 from flow_pipeline.enrichment.country import open_country_database
 from flow_pipeline.enrichment.threat_feeds import check_feed_names
@@ -123,23 +123,36 @@ class Pipeline:
         `to` is the hour that is running; as a written hour it is the last one to land.
         """
         end = floor_hour(now or utc_now())
-        first = day_start(self.ensure_start().date())
+        start = self.ensure_start()
         self.planner.refresh()
-        landed = self.planner.snapshot(LANDED_TUPLES.name)
-        if landed is None or not landed.files:
-            return self.ensure_start(), end
-        event_hours = set(hours_between(max(first, self.ensure_start()), end))
-        unfinished = {hour for hour in event_hours if not self.planner.is_complete(hour)}
-        known = event_hours | self.planner.all_event_hours()
-        stale_hours = self.planner.not_current("hour", known)
-        stale_days = self.planner.not_current("day", {hour.date() for hour in known})
-        first_of_day = [
-            max(day_start(day), self.ensure_start())
-            for day in stale_days
-            if not isinstance(day, datetime)
-        ]
-        starts = [hour for hour in stale_hours if isinstance(hour, datetime)]
-        return min([*unfinished, *starts, *first_of_day, end]), end
+        if not self.planner.landed_hours():
+            return start, end
+        expected = set(hours_between(start, end))
+        known = expected | self.planner.all_event_hours()
+        stale: set[datetime] = {hour for hour in expected if not self.planner.is_complete(hour)}
+        stale.update(self._stale_lookups())
+        for when in (
+            *self.planner.not_current("hour", known),
+            *self.planner.not_current("day", {hour.date() for hour in known}),
+        ):
+            stale.add(when if isinstance(when, datetime) else max(day_start(when), start))
+        return min(stale, default=end), end
+
+    def _stale_lookups(self) -> list[datetime]:
+        """The written hours whose look-up is not what today's reference data would give."""
+        landed = self.planner.landed_hours()
+        threats = read_history(self.lake, self.settings.feed_locations)
+        if threats.unread:
+            # A feed's first snapshot counts as listed since always.
+            return landed
+        with open_country_database(self.settings.country_db) as countries:
+            reference = ReferenceData(countries, threats)
+            return [
+                hour
+                for hour in landed
+                if self.planner.lookup_id_of(hour)
+                != lookup_id(self.planner.landings_of(hour), reference)
+            ]
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""

@@ -59,6 +59,12 @@ class ThreatHistory:
     matcher: ThreatMatcher
     _changes: tuple[tuple[str, tuple[tuple[datetime, str], ...]], ...]
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Feeds that were never read yet: what they list is not known."""
+        known = {feed for feed, _ in self._changes}
+        return tuple(feed for feed in self.feeds if feed not in known)
+
     def version_at(self, time: datetime | None) -> str:
         """An id of everything that a flow at `time` or before is judged by.
 

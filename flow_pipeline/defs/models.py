@@ -4,7 +4,7 @@ Belongs here: how models and tests appear in Dagster. Which files are built belo
 `flow_pipeline.modelling`, what they mean to the dbt project.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -100,11 +100,12 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     hours = hours_in(context)
     with pipeline.opened() as opened:
         modelled = opened.model_hours(hours)
+    _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:
         yield dg.MaterializeResult(asset_key=name)
     yield from _check_results(modelled, _HOUR_TESTS)
-    _fail_if_any(modelled)
+    _fail_if_any(modelled.failed_tests)
 
 
 @dg.multi_asset(
@@ -123,20 +124,20 @@ def day_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     with pipeline.opened() as opened:
         modelled = opened.model_days(days)
         tables = _top_tables(opened, modelled)
+    _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(day) for day in days}, tables)
     for name in DAY_MODELS:
         yield dg.MaterializeResult(asset_key=name)
     yield from _check_results(modelled, _DAY_TESTS)
-    _fail_if_any(modelled)
+    _fail_if_any(modelled.failed_tests)
 
 
 def _top_tables(opened: Pipeline, modelled: ModelledRange) -> dict[tuple[str, str], str]:
-    """The tables of the days that were built, as Markdown, by model and day."""
+    """The tables of the days, as Markdown, by model and day."""
     wanted = [
         (name, partition.when)
         for name, partitions in modelled.partitions.items()
         for partition in partitions
-        if partition.changed
     ]
     found = top_as_markdown(opened.lake, wanted)
     return {(name, key_of(when)): table for (name, when), table in found.items()}
@@ -193,6 +194,6 @@ def _check_results(
         )
 
 
-def _fail_if_any(modelled: ModelledRange) -> None:
-    if modelled.failures:
-        raise dg.Failure(description="\n".join(modelled.failures), allow_retries=False)
+def _fail_if_any(failures: Sequence[str]) -> None:
+    if failures:
+        raise dg.Failure(description="\n".join(failures), allow_retries=False)
