@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def _run(settings: Settings, start: datetime | None, end: datetime | None) -> None:
-    from flow_pipeline.orchestration import prepare_dagster_home
+    from flow_pipeline.orchestration import dagster_instance, run_days, run_hours
     from flow_pipeline.pipeline import Pipeline, written_hours
 
     pipeline = Pipeline.open(settings)
@@ -173,17 +173,12 @@ def _run(settings: Settings, start: datetime | None, end: datetime | None) -> No
     pipeline.ensure_start(start)
     landing = written_hours(start, end, now)
     asked = [hour for hour in landing if hour < end] or landing
-    prepare_dagster_home()
-
-    from flow_pipeline.orchestration import run_days, run_hours
-
-    with _progress():
-        outcome = run_hours(landing)
-        outcomes = [outcome]
-        days: list[date] = []
-        if outcome.succeeded:
+    days: list[date] = []
+    with dagster_instance() as instance, _progress():
+        outcomes = [run_hours(instance, landing)]
+        if outcomes[0].succeeded:
             days = pipeline.days_of(asked, landed=landing)
-            outcomes.append(run_days(days))
+            outcomes.append(run_days(instance, days))
     failures = [failure for one in outcomes for failure in one.failures]
     _show_result(pipeline, landing, days)
     if not all(one.succeeded for one in outcomes):

@@ -77,14 +77,33 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class LakeFile:
-    """One file of a snapshot. `lowest`, `highest` hold the statistics of columns that have any."""
+    """One file of a snapshot."""
 
     path: Path
     partition: Partition
     rows: int
     size: int
-    lowest: Mapping[str, Any] = field(hash=False)
-    highest: Mapping[str, Any] = field(hash=False)
+    # The log's statistics are read only where somebody asks: a snapshot may have thousands.
+    actions: pa.Table = field(repr=False, compare=False)
+    row: int = field(repr=False, compare=False)
+
+    @property
+    def lowest(self) -> dict[str, Any]:
+        """The lowest value of each column that has statistics."""
+        return self._statistics("min.")
+
+    @property
+    def highest(self) -> dict[str, Any]:
+        """The highest value of each column that has statistics."""
+        return self._statistics("max.")
+
+    def _statistics(self, prefix: str) -> dict[str, Any]:
+        return {
+            name.removeprefix(prefix): value
+            for name in self.actions.column_names
+            if name.startswith(prefix)
+            and (value := self.actions[name][self.row].as_py()) is not None
+        }
 
     def footer(self) -> dict[str, Any]:
         """What the writer recorded of this file's origin."""
@@ -112,6 +131,18 @@ class Snapshot:
     def files_of(self, partition: Partition) -> tuple[LakeFile, ...]:
         """The files of one partition; none if it was never written."""
         return self.by_partition.get(partition, ())
+
+    def bounds(self, column: str) -> list[tuple[LakeFile, Any, Any]]:
+        """Each file with the lowest and highest value of a column, for those that have any row."""
+        if not self.files:
+            return []
+        actions = self.files[0].actions
+        lowest, highest = (actions[f"{end}.{column}"].to_pylist() for end in ("min", "max"))
+        return [
+            (file, lowest[file.row], highest[file.row])
+            for file in self.files
+            if lowest[file.row] is not None and highest[file.row] is not None
+        ]
 
     def stage(self, partition: Partition) -> Path:
         """A new name in the partition's directory, which is made. Nobody reads it before commit."""
@@ -293,9 +324,9 @@ class Lake:
         partition_by = tuple(delta.metadata().partition_columns)
         schema = pa.schema(cast(Any, delta.schema().to_arrow()))
         spec = TableSpec(name, schema, partition_by)
-        actions = pa.table(cast(Any, delta.get_add_actions(flatten=True))).to_pylist()
-        files = tuple(sorted((_file(root, partition_by, row) for row in actions), key=_file_order))
-        return Snapshot(spec, root, delta.version(), files, delta)
+        actions = pa.table(cast(Any, delta.get_add_actions(flatten=True)))
+        files = sorted(_files(root, partition_by, actions), key=_file_order)
+        return Snapshot(spec, root, delta.version(), tuple(files), delta)
 
     def existing(self, spec: TableSpec) -> Snapshot:
         """The newest version of a table that is created if need be."""
@@ -375,24 +406,17 @@ def footer_bytes(recorded: Mapping[str, Any]) -> bytes:
     return json.dumps(recorded, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _file(root: Path, partition_by: Sequence[str], row: Mapping[str, Any]) -> LakeFile:
-    values = tuple((name, _partition_text(row[f"partition.{name}"])) for name in partition_by)
-    return LakeFile(
-        path=root / row["path"],
-        partition=Partition(values),
-        rows=row["num_records"] or 0,
-        size=row["size_bytes"],
-        lowest=_prefixed(row, "min."),
-        highest=_prefixed(row, "max."),
+def _files(root: Path, partition_by: Sequence[str], actions: pa.Table) -> Iterator[LakeFile]:
+    values = [
+        [(name, _partition_text(value)) for value in actions[f"partition.{name}"].to_pylist()]
+        for name in partition_by
+    ]
+    paths, sizes, counts = (
+        actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")
     )
-
-
-def _prefixed(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in row.items()
-        if name.startswith(prefix) and value is not None
-    }
+    for row, path in enumerate(paths):
+        partition = Partition(tuple(column[row] for column in values))
+        yield LakeFile(root / path, partition, counts[row] or 0, sizes[row], actions, row)
 
 
 def _file_order(file: LakeFile) -> tuple[Partition, str]:

@@ -143,6 +143,10 @@ class Planner:
         self._snapshots = {name: self.lake.snapshot(name) for name in names}
         self.__dict__.pop("_landings_by_hour", None)
 
+    def look_again_at(self, name: str) -> None:
+        """Take the newest snapshot of one table that this run has written; all else stays."""
+        self._snapshots[name] = self.lake.snapshot(name)
+
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a table as of the last refresh."""
         return self._snapshots[name]
@@ -287,10 +291,7 @@ class Planner:
         """
         found: dict[datetime, set[datetime]] = {}
         landed = self._snapshots[LANDED_TUPLES.name]
-        for file in landed.files if landed else ():
-            lowest, highest = file.lowest.get("flow_time"), file.highest.get("flow_time")
-            if lowest is None or highest is None:
-                continue
+        for file, lowest, highest in landed.bounds("flow_time") if landed else ():
             written = partition_hour(file.partition)
             hour = floor_hour(lowest)
             if highest - lowest > DAY:
@@ -363,18 +364,24 @@ class ModelRun:
         assert self._connection is not None, "dbt opens the connection before it builds"
         model = self.planner.project.models[name]
         done: dict[When, BuiltPartition] = {}
+        written: list[Path] = []
         cursor = self._connection.cursor()
         self.set_variables(cursor)
         self._ensure_table(cursor, model, query)
+        # All models of a run are made of one state of their inputs, which is also what their tests
+        # see; other runs may write meanwhile. A table that was not there has to be looked for.
+        is_stale = self.planner.snapshot(name) is None
         for _ in attempts():
-            self.planner.refresh()
+            if is_stale:
+                self.planner.refresh()
+            is_stale = True
             refused = False
             for when in self.whens[model.grain]:
                 if when in done and done[when].changed:
                     continue
                 standing = self.planner.current_file(model, when)
                 try:
-                    done[when] = standing or self._build_one(cursor, model, when, query)
+                    done[when] = standing or self._build_one(cursor, model, when, query, written)
                 except CommitRefused:
                     refused = True
                     continue
@@ -388,15 +395,19 @@ class ModelRun:
                 "Run again when the others have ended",
             )
         self.built[name] = [done[when] for when in sorted(done)]
-        self.planner.refresh()
-        snapshot = self.planner.snapshot(name)
-        assert snapshot is not None, f"{name} was ensured"
-        changed = [_partition(when) for when, partition in done.items() if partition.changed]
-        self.visible[name] = tuple(f.path for p in changed for f in snapshot.files_of(p))
+        self.planner.look_again_at(name)
+        replaced = {path.parent for path in written}
+        others = (path for path in self.visible.get(name, ()) if path.parent not in replaced)
+        self.visible[name] = (*others, *written)
         self._create_view(self._connection, name)
 
     def _build_one(
-        self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, when: When, query: str
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        model: LakeModel,
+        when: When,
+        query: str,
+        written: list[Path],
     ) -> BuiltPartition:
         snapshot = self.planner.snapshot(model.name)
         assert snapshot is not None, f"{model.name} was ensured"
@@ -422,6 +433,7 @@ class ModelRun:
             path.unlink(missing_ok=True)
             raise
         snapshot.commit(partition, [path], snapshot.files_of(partition))
+        written.append(path)
         return BuiltPartition(when, rows, size, changed=True)
 
     def _check(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -47,16 +48,27 @@ def prepare_dagster_home() -> Path:
     return home
 
 
-def run_hours(hours: Sequence[datetime]) -> RunOutcome:
+@contextmanager
+def dagster_instance() -> Generator[dg.DagsterInstance]:
+    """Dagster's history, made ready in the Dagster home; runs that died are ended in it."""
+    import dagster as dg
+
+    prepare_dagster_home()
+    with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
+        yield instance
+
+
+def run_hours(instance: dg.DagsterInstance, hours: Sequence[datetime]) -> RunOutcome:
     """Land, look up and model a range of hours as one Dagster run."""
     from flow_pipeline.defs.automation import DAYS_FOLLOW
 
-    return _run("hours_job", hours, {DAYS_FOLLOW: "true"})
+    return _run(instance, "hours_job", hours, {DAYS_FOLLOW: "true"})
 
 
-def run_days(days: Sequence[date]) -> RunOutcome:
+def run_days(instance: dg.DagsterInstance, days: Sequence[date]) -> RunOutcome:
     """Summarise a range of days as one Dagster run."""
-    return _run("days_job", days, {})
+    return _run(instance, "days_job", days, {})
 
 
 def end_dead_runs(instance: dg.DagsterInstance, *, of_others: bool = False) -> None:
@@ -75,7 +87,10 @@ def end_dead_runs(instance: dg.DagsterInstance, *, of_others: bool = False) -> N
 
 
 def _run(
-    job_name: str, whens: Sequence[datetime] | Sequence[date], tags: Mapping[str, str]
+    instance: dg.DagsterInstance,
+    job_name: str,
+    whens: Sequence[datetime] | Sequence[date],
+    tags: Mapping[str, str],
 ) -> RunOutcome:
     import dagster as dg
 
@@ -85,27 +100,25 @@ def _run(
 
     # Whoever waits at a terminal tries again himself; the client's own retries are behind us.
     resources = {"pipeline": PipelineResource(transport_retries=0)}
-    with dg.DagsterInstance.get() as instance:
-        end_dead_runs(instance)
-        result = defs.resolve_job_def(job_name).execute_in_process(
-            instance=instance,
-            resources=resources,
-            tags={**range_tags(whens), **tags, _PROCESS: str(os.getpid())},
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    result = defs.resolve_job_def(job_name).execute_in_process(
+        instance=instance,
+        resources=resources,
+        tags={**range_tags(whens), **tags, _PROCESS: str(os.getpid())},
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    checks = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    stopping = [check for check in checks if check.blocking and not check.passed]
+    failures = tuple(
+        dict.fromkeys(
+            _message(event, stopping) for event in result.all_events if event.is_step_failure
         )
-        checks = [
-            event.asset_check_evaluation_data
-            for event in result.all_events
-            if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        ]
-        stopping = [check for check in checks if check.blocking and not check.passed]
-        failures = tuple(
-            dict.fromkeys(
-                _message(event, stopping) for event in result.all_events if event.is_step_failure
-            )
-        )
-        return RunOutcome(result.run_id, result.success, failures)
+    )
+    return RunOutcome(result.run_id, result.success, failures)
 
 
 def _message(event: dg.DagsterEvent, stopping: Sequence[dg.AssetCheckEvaluation]) -> str:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -56,8 +57,13 @@ class ThreatHistory:
     """What the configured feeds have said so far, and when each changed."""
 
     feeds: tuple[str, ...]
-    matcher: ThreatMatcher
+    entries: pa.Table
     _changes: tuple[tuple[str, tuple[tuple[datetime, str], ...]], ...]
+
+    @cached_property
+    def matcher(self) -> ThreatMatcher:
+        """Judges addresses; made when the first one is asked for."""
+        return ThreatMatcher(self.entries, self.feeds)
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -112,7 +118,7 @@ def read_history(lake: Lake, locations: Sequence[str]) -> ThreatHistory:
         for feed in feeds
         if feed in files
     )
-    return ThreatHistory(feeds, ThreatMatcher(history, feeds), changes)
+    return ThreatHistory(feeds, history, changes)
 
 
 def _refresh(lake: Lake, location: str) -> FeedState:

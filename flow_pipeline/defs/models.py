@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator
 
 from flow_pipeline.dbt_models import DbtProject, load_project
 from flow_pipeline.defs.reference_data import IP_LOOKUP
@@ -28,7 +27,6 @@ from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.summaries import top_as_markdown
 
 _PROJECT: DbtProject = load_project()
-_TRANSLATOR = DagsterDbtTranslator()
 _VIEW = "dim_ip"
 HOUR_MODELS = [model.name for model in _PROJECT.named("hour")]
 DAY_MODELS = [model.name for model in _PROJECT.named("day")]
@@ -39,11 +37,15 @@ def _node(name: str) -> Mapping[str, Any]:
 
 
 def _spec(name: str, group: str, deps: list[dg.AssetDep]) -> dg.AssetSpec:
-    unique_id = _node(name)["unique_id"]
-    spec = _TRANSLATOR.get_asset_spec(_PROJECT.manifest, unique_id, None)
-    return spec.replace_attributes(
+    columns = [
+        dg.TableColumn(column["name"], column["data_type"], column["description"])
+        for column in _node(name)["columns"].values()
+    ]
+    return dg.AssetSpec(
+        name,
         deps=deps,
         group_name=group,
+        metadata={"dagster/column_schema": dg.TableSchema(columns)},
         kinds={"dbt", "duckdb"} | (set() if name == _VIEW else {"deltalake"}),
         owners=["team:network"],
         description=_node(name)["description"],

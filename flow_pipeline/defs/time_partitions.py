@@ -23,12 +23,11 @@ def _first_day() -> datetime:
     The hour before is there because a blob's first records tell of the hour before it.
     """
     settings = load_settings()
-    start = settings.start
-    if start is None:
-        try:
-            start = Lake.open_to_read(settings.lake_dir).start
-        except LakeError:
-            start = None  # no lake yet: the first run makes it and records where it begins
+    try:
+        start = Lake.open_to_read(settings.lake_dir).start
+    except LakeError:
+        start = None  # no lake yet: the first run makes it and records where it begins
+    start = start or settings.start
     return day_start(((start or utc_now()) - HOUR).date())
 
 

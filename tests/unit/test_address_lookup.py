@@ -26,7 +26,6 @@ from flow_pipeline.enrichment.country import open_country_database
 from flow_pipeline.enrichment.threat_feeds import (
     FeedEntry,
     FeedSnapshot,
-    ThreatMatcher,
     merge_snapshot,
 )
 from flow_pipeline.errors import LakeBusy
@@ -272,7 +271,7 @@ def test_each_instant_has_exactly_one_row(
     for feed, moment, listed_then in sorted(said, key=lambda each: each[1]):
         found = tuple(FeedEntry(entry, None) for entry in sorted(listed_then))
         history = merge_snapshot(history, FeedSnapshot(feed, moment, found, 0, ""))
-    threats = ThreatHistory(("a", "b"), ThreatMatcher(history, ("a", "b")), ())
+    threats = ThreatHistory(("a", "b"), history, ())
     for address, instant in asked:
         listed_spans = threats.matcher.spans_of(address)
         filled = _filled(listed_spans)
