@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -48,6 +48,9 @@ LOOKUP_COLUMNS = pa.schema(
         ("country_db", pa.string()),
     ]
 )
+_KNOWN = pa.schema(
+    [field for field in LOOKUP_COLUMNS if field.name not in ("looked_up_at", "country_db")]
+)
 IP_LOOKUP = TableSpec(
     "ip_lookup",
     LOOKUP_COLUMNS.append(pa.field("written_date", pa.date32())).append(
@@ -71,22 +74,47 @@ class LookedUpHour:
     changed: bool
 
 
-@dataclass(frozen=True)
 class ReferenceData:
-    """What addresses are looked up in."""
+    """What addresses are looked up in; remembers them, for the same scanners come every hour."""
 
-    countries: CountryDatabase
-    threats: ThreatHistory
-    # The same scanners come back every hour.
-    _known: dict[str, tuple[str | None, list[ThreatSpan]]] = field(default_factory=dict, repr=False)
+    # Some hundred megabytes; then it forgets, for a long backfill meets more than memory holds.
+    _REMEMBERED_ROWS = 2_000_000
 
-    def known_of(self, address: str) -> tuple[str | None, list[ThreatSpan]]:
-        """The country of an address, and spans that cover all time: when which feed listed it."""
-        known = self._known.get(address)
-        if known is None:
-            spans = _filled(self.threats.matcher.spans_of(address))
-            known = self._known[address] = (self.countries.country_of(address), spans)
-        return known
+    def __init__(self, countries: CountryDatabase, threats: ThreatHistory) -> None:
+        self.countries = countries
+        self.threats = threats
+        self._remembered = _KNOWN.empty_table()
+
+    def rows_of(self, addresses: pa.Array) -> pa.Table:
+        """What is known of distinct addresses: rows whose spans cover all time, sorted by address.
+
+        Columns are those of LOOKUP_COLUMNS but for when and in what they were looked up.
+        """
+        remembered = pc.is_in(addresses, value_set=self._remembered["ip"].combine_chunks())
+        new = addresses.filter(pc.invert(remembered)).to_pylist()
+        if self._remembered.num_rows > self._REMEMBERED_ROWS:
+            self._remembered, new = _KNOWN.empty_table(), addresses.to_pylist()
+        rows = [
+            (address, self.countries.country_of(address), span)
+            for address in new
+            for span in _filled(self.threats.matcher.spans_of(address))
+        ]
+        found = pa.table(
+            [
+                [address for address, _, _ in rows],
+                [country for _, country, _ in rows],
+                [span.feed or None for _, _, span in rows],
+                [span.entry or None for _, _, span in rows],
+                [span.threat_type for _, _, span in rows],
+                [span.listed_from for _, _, span in rows],
+                [span.listed_to for _, _, span in rows],
+            ],
+            schema=_KNOWN,
+        )
+        self._remembered = pa.concat_tables([self._remembered, found]).combine_chunks()
+        wanted = self._remembered.filter(pc.is_in(self._remembered["ip"], value_set=addresses))
+        # A stable sort: an address's spans were remembered in order of time.
+        return wanted.take(pc.sort_indices(wanted, [("ip", "ascending")]))
 
     def version_for(self, landings: Iterable[Landing]) -> str:
         """An id of the reference data that applies to the flows of some landings."""
@@ -149,26 +177,13 @@ def _write(
     now: datetime,
 ) -> LookedUpHour:
     addresses = _distinct_addresses(landings)
-    rows: list[tuple[str, str | None, ThreatSpan]] = []
-    listed = 0
-    for address in addresses:
-        country, spans = reference.known_of(address)
-        listed += any(span.feed for span in spans)
-        rows += [(address, country, span) for span in spans]
-    table = pa.table(
-        [
-            [address for address, _, _ in rows],
-            [country for _, country, _ in rows],
-            [span.feed or None for _, _, span in rows],
-            [span.entry or None for _, _, span in rows],
-            [span.threat_type for _, _, span in rows],
-            [span.listed_from for _, _, span in rows],
-            [span.listed_to for _, _, span in rows],
-            [now] * len(rows),
-            [reference.countries.version] * len(rows),
-        ],
-        schema=LOOKUP_COLUMNS,
+    known = reference.rows_of(addresses)
+    table = known.append_column(
+        LOOKUP_COLUMNS.field("looked_up_at"), pa.repeat(now, len(known)).cast(pa.timestamp("ms"))
+    ).append_column(
+        LOOKUP_COLUMNS.field("country_db"), pa.repeat(reference.countries.version, len(known))
     )
+    listed = len(pc.unique(known.filter(pc.is_valid(known["threat_feed"]))["ip"]))
     footer = {"id": wanted, "addresses": len(addresses), "listed": listed}
     path = target.stage(partition)
     with (
@@ -182,14 +197,14 @@ def _write(
     return LookedUpHour(hour, len(addresses), listed, size, True)
 
 
-def _distinct_addresses(landings: Sequence[Landing]) -> list[str]:
-    found: set[str] = set()
+def _distinct_addresses(landings: Sequence[Landing]) -> pa.Array:
+    columns = [pa.chunked_array([], pa.string())]
     for landing in landings:
         table = pq.read_table(landing.file.path, columns=["src_ip", "dst_ip"], partitioning=None)
-        for column in table.columns:
-            # A rejected tuple has no addresses.
-            found.update(pc.unique(column).drop_null().to_pylist())
-    return sorted(found)
+        columns += table.columns
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    # A rejected tuple has no addresses.
+    return pc.unique(pa.chunked_array(chunks, pa.string())).drop_null()
 
 
 def _filled(spans: Sequence[ThreatSpan]) -> list[ThreatSpan]:
