@@ -179,7 +179,8 @@ def _write(
     addresses = _distinct_addresses(landings)
     known = reference.rows_of(addresses)
     table = known.append_column(
-        LOOKUP_COLUMNS.field("looked_up_at"), pa.repeat(now, len(known)).cast(pa.timestamp("ms"))
+        LOOKUP_COLUMNS.field("looked_up_at"),
+        pa.repeat(pa.array([now], pa.timestamp("ms"))[0], len(known)),
     ).append_column(
         LOOKUP_COLUMNS.field("country_db"), pa.repeat(reference.countries.version, len(known))
     )

@@ -183,7 +183,7 @@ def _run(settings: Settings, start: datetime | None, end: datetime | None) -> No
     _show_result(pipeline, landing, days)
     if not all(one.succeeded for one in outcomes):
         for failure in failures or ["The run failed; the Dagster UI (make dev) says where."]:
-            _err.print(Text(failure, style="red"))
+            _err.print(Text(failure, style="red"), soft_wrap=True)
         raise typer.Exit(1)
 
 

@@ -137,6 +137,15 @@ class TestRows:
             by_a | {"ip": "203.0.113.9", "country": "BR", "threat_entry": "203.0.113.0/24"},
         ]
 
+    def test_the_moment_of_looking_up_is_kept_to_the_millisecond(
+        self, lake: Lake, folder: Path, refer: Refer
+    ) -> None:
+        put(folder, document(record([flow(HOUR, "198.51.100.7")])))
+        land(lake, folder)
+        moment = NOW.replace(microsecond=123_456)
+        look_up_hour(lake, refer(), HOUR, lambda: moment)
+        assert {row["looked_up_at"] for row in rows(lake)} == {NOW.replace(microsecond=123_000)}
+
     def test_a_feed_that_changed_during_the_hour_gives_two_spans(
         self, lake: Lake, folder: Path, refer: Refer
     ) -> None:
