@@ -326,6 +326,23 @@ class ModelRun:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES.values()}
         self.visible: dict[str, tuple[Path, ...]] = {}
+        self._shown: tuple[Grain, Sequence[When]] | None = None
+
+    def show(self, grain: Grain, whens: Sequence[When]) -> None:
+        """Let views and tests see what some hours or days are made of, and what is built of them.
+
+        Where nothing was shown, as in a dbt that was started by hand, they see the whole lake.
+        """
+        self._shown = (grain, whens)
+        seen: dict[str, dict[Path, None]] = {}
+        for model in self.planner.project.named(grain):
+            for when in whens:
+                for name, paths in self.planner.inputs(model, when).files.items():
+                    seen.setdefault(name, {}).update(dict.fromkeys(paths))
+            if model.name in self.built:
+                files = self._standing_files(model.name, whens)
+                seen[model.name] = dict.fromkeys(files.values())
+        self.visible.update({name: tuple(paths) for name, paths in seen.items()})
 
     def close(self) -> None:
         """Remove what the run kept beside the lake."""
@@ -364,28 +381,37 @@ class ModelRun:
         assert self._connection is not None, "dbt opens the connection before it builds"
         model = self.planner.project.models[name]
         done: dict[When, BuiltPartition] = {}
-        written: list[Path] = []
+        paths: dict[When, Path] = {}
         cursor = self._connection.cursor()
         self.set_variables(cursor)
         self._ensure_table(cursor, model, query)
         # All models of a run are made of one state of their inputs, which is also what their tests
-        # see; other runs may write meanwhile. A table that was not there has to be looked for.
-        is_stale = self.planner.snapshot(name) is None
+        # see, though other runs write meanwhile: so all is looked at again only if one of them won.
+        refused = False
+        if self.planner.snapshot(name) is None:
+            self.planner.look_again_at(name)
+            # The table is new. What somebody has put there already may be newer than our inputs.
+            refused = bool(self._standing_files(name, self.whens[model.grain]))
         for _ in attempts():
-            if is_stale:
+            if refused:
                 self.planner.refresh()
-            is_stale = True
+                if self._shown is not None:
+                    self.show(*self._shown)
             refused = False
             for when in self.whens[model.grain]:
-                if when in done and done[when].changed:
-                    continue
                 standing = self.planner.current_file(model, when)
                 try:
-                    done[when] = standing or self._build_one(cursor, model, when, query, written)
+                    built = standing or self._build_one(cursor, model, when, query, paths)
                 except CommitRefused:
                     refused = True
                     continue
-                self._on_built(name, when)
+                if standing is not None:
+                    paths.update(self._standing_files(name, [when]))
+                if when not in done:
+                    self._on_built(name, when)
+                # What this run built stays its own, found current when all was looked at again.
+                if when not in done or built.changed:
+                    done[when] = built
             if not refused:
                 break
         else:
@@ -396,9 +422,11 @@ class ModelRun:
             )
         self.built[name] = [done[when] for when in sorted(done)]
         self.planner.look_again_at(name)
-        replaced = {path.parent for path in written}
+        shown = paths if self._shown is None else self._shown[1]
+        ours = {when: paths[when] for when in shown if when in paths}
+        replaced = {path.parent for path in ours.values()}
         others = (path for path in self.visible.get(name, ()) if path.parent not in replaced)
-        self.visible[name] = (*others, *written)
+        self.visible[name] = (*others, *ours.values())
         self._create_view(self._connection, name)
 
     def _build_one(
@@ -407,15 +435,15 @@ class ModelRun:
         model: LakeModel,
         when: When,
         query: str,
-        written: list[Path],
+        paths: dict[When, Path],
     ) -> BuiltPartition:
         snapshot = self.planner.snapshot(model.name)
         assert snapshot is not None, f"{model.name} was ensured"
         inputs = self.planner.inputs(model, when)
         partition = _partition(when)
         path = snapshot.stage(partition)
-        for parent, paths in inputs.files.items():
-            self._set_files(cursor, parent, paths)
+        for parent, files in inputs.files.items():
+            self._set_files(cursor, parent, files)
         for variable, value in inputs.variables.items():
             cursor.execute(f"set variable {variable} = {value}")
         footer = footer_bytes({"id": inputs.id, "made_of": inputs.made_of}).decode()
@@ -433,8 +461,16 @@ class ModelRun:
             path.unlink(missing_ok=True)
             raise
         snapshot.commit(partition, [path], snapshot.files_of(partition))
-        written.append(path)
+        paths[when] = path
         return BuiltPartition(when, rows, size, changed=True)
+
+    def _standing_files(self, name: str, whens: Iterable[When]) -> dict[When, Path]:
+        snapshot = self.planner.snapshot(name)
+        return {
+            when: file.path
+            for when in whens
+            for file in (snapshot.files_of(_partition(when)) if snapshot else ())
+        }
 
     def _check(
         self,
@@ -545,10 +581,7 @@ def model_range(
         }
         return ModelledRange(standing, (), (), ())
     run = ModelRun(planner, {"hour": [], "day": [], grain: wanted}, on_built)
-    for model in models:
-        for when in stale:
-            for name, paths in planner.inputs(model, when).files.items():
-                run.visible[name] = tuple(dict.fromkeys((*run.visible.get(name, ()), *paths)))
+    run.show(grain, stale)
     ModelRun.current = run
     try:
         selected = [f"+{model.name}" if grain == "hour" else model.name for model in models]
