@@ -196,7 +196,20 @@ def test_an_open_session_keeps_its_snapshot_and_disturbs_nobody(
     assert [(int(newest.stdout),)] == ask(at_once, "select count(*) from fct_flows")
 
 
-# --------------------------------------------------------------------------------- killed runs
+# -------------------------------------------------------------- runs at once, and runs killed
+
+
+def test_two_runs_at_once_on_hours_of_one_day_give_what_one_gives(
+    logs: Path, at_once: Pipeline, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    middle = START + 2 * HOUR
+    runs = [start_run(logs, lake, *hours) for hours in ((START, middle), (middle, END))]
+    for run in runs:
+        output, _ = run.communicate(timeout=240)
+        # Each is right about what it found, though the other changed the day under its hands.
+        assert run.returncode == 0, output
+    assert tables_of(pipeline_over(lake, logs)) == tables_of(at_once)
 
 
 def test_a_run_that_was_killed_is_repaired_by_the_next(
@@ -217,24 +230,22 @@ def test_a_run_that_was_killed_is_repaired_by_the_next(
 
 def kill_when(logs: Path, lake: Path, reached: Callable[[], bool]) -> None:
     """Start a run in a process of its own and kill it, without warning, at a point of its work."""
-    environment = {**os.environ, "FLOW_SOURCES": str(logs), "FLOW_LAKE": str(lake)}
-    with subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("flow-pipeline")),
-            "run",
-            "--from",
-            f"{START:%Y-%m-%dT%H}",
-            "--to",
-            f"{END:%Y-%m-%dT%H}",
-        ],
-        cwd=lake.parent,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as run:
+    with start_run(logs, lake, START, END) as run:
         wait_for(reached, run)
         run.kill()
     assert run.returncode == -9
+
+
+def start_run(logs: Path, lake: Path, start: datetime, end: datetime) -> subprocess.Popen[str]:
+    hours = ["--from", f"{start:%Y-%m-%dT%H}", "--to", f"{end:%Y-%m-%dT%H}"]
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("flow-pipeline")), "run", *hours],
+        cwd=lake.parent,
+        env={**os.environ, "FLOW_SOURCES": str(logs), "FLOW_LAKE": str(lake)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def committed(lake: Path, table: str) -> int:
@@ -242,9 +253,7 @@ def committed(lake: Path, table: str) -> int:
     return max(0, len(list((lake / table / "_delta_log").glob("*.json"))) - 1)
 
 
-def wait_for(
-    reached: Callable[[], bool], process: subprocess.Popen[str] | subprocess.Popen[bytes]
-) -> None:
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while not reached():
         assert process.poll() is None, "it ended before it came so far"

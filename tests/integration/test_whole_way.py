@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.flowlog.schema import VNET_CONTAINER
 from flow_pipeline.landing import land_hour
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import generate, sample_blobs
@@ -128,6 +130,22 @@ def test_exactly_the_flows_of_listed_addresses_are_malicious(
     ]
 
 
+def test_the_generated_day_is_what_its_generator_says_of_it(two_days: Pipeline, logs: Path) -> None:
+    said = json.loads((logs / "sample.json").read_bytes())
+    of_day = f"from fct_flows where blob like '{VNET_CONTAINER}/%' and is_new_flow"
+    assert ask(
+        two_days,
+        "select count(*), count(*) filter (decision = 'A'), count(*) filter (decision = 'D'), "
+        f"count(*) filter (is_malicious) {of_day}",
+    ) == [(said["flows"], said["allowed"], said["denied"], said["malicious"])]
+    countries = ask(
+        two_days,
+        f"select src_country, count(distinct src_ip) {of_day} and direction = 'I' "
+        "and src_country is not null and src_ip <> '168.63.129.16' group by all",
+    )
+    assert dict(countries) == said["sources_by_country"]
+
+
 def test_both_ends_have_their_country(two_days: Pipeline, logged: list[LoggedFlow]) -> None:
     with open_country_database(None) as countries:
         expected = {
@@ -214,6 +232,34 @@ def test_doing_it_again_builds_nothing(two_days: Pipeline) -> None:
     # No test was run either: dbt was not called at all.
     assert again.hours.tests == again.days.tests == ()
     assert {p.when for p in again.days.partitions["top_ports_daily"]} == {DAY, NEXT_DAY}
+
+
+def test_a_setting_rebuilds_only_the_summary_that_asks_for_it(
+    two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
+) -> None:
+    before = file_names(two_days, *DERIVED)
+    changed = pipeline_over(
+        two_days.lake.root,
+        *two_days.settings.sources,
+        threat_feeds=two_days.settings.threat_feeds,
+        top_n=TOP_N,
+        top_excluded_ports=frozenset({445}),
+    )
+    # The tests of the others are held against days that they were not built anew for.
+    modelled = changed.model_days([DAY, NEXT_DAY])
+    assert failures_of(modelled) == ()
+    assert {test.status for test in modelled.tests} == {"pass"}
+    after = file_names(changed, *DERIVED)
+    assert {name for name in after if after[name] != before[name]} == {
+        f"top_ports_daily/date={day}" for day in (DAY, NEXT_DAY)
+    }
+    assert summary(changed, "top_ports_daily", "port", "protocol") == top(
+        logged,
+        lambda flow: (flow.dst_port, flow.protocol),
+        TOP_N,
+        is_listed,
+        is_left_out=lambda flow: flow.dst_port == 445,
+    )
 
 
 def summary(
