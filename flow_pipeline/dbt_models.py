@@ -151,7 +151,11 @@ def load_project() -> DbtProject:
 
 def load_manifest_of_this_call() -> DbtProject:
     """The manifest as the dbt that is running now has just written it."""
-    return DbtProject(json.loads((TARGET_DIR / "manifest.json").read_bytes()))
+    from dbt.flags import get_flags
+
+    # Whoever starts dbt by hand may have it write elsewhere.
+    target = DBT_DIR / (get_flags().TARGET_PATH or TARGET_DIR)
+    return DbtProject(json.loads((target / "manifest.json").read_bytes()))
 
 
 def build(*arguments: str) -> Any:
