@@ -24,6 +24,12 @@ def lake_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt keeps what it parsed, apart from what the pipeline keeps."""
+    return tmp_path_factory.mktemp("target")
+
+
 def dbt(
     lake_dir: Path, project_dir: Path, target: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
@@ -54,13 +60,13 @@ def results_of(target: Path, name: str) -> list[dict[str, Any]]:
 
 
 def test_every_unit_test_of_the_models_passes(
-    lake_dir: Path, project_dir: Path, tmp_path: Path
+    lake_dir: Path, project_dir: Path, target: Path
 ) -> None:
     # A unit test takes the types of its rows from what it stands in for, so views and tables are
     # built in the same call; there is nothing in them.
-    done = dbt(lake_dir, project_dir, tmp_path, "build", "--exclude-resource-type", "test")
+    done = dbt(lake_dir, project_dir, target, "build", "--exclude-resource-type", "test")
     assert done.returncode == 0, done.stdout
-    results = results_of(tmp_path, "run_results.json")
+    results = results_of(target, "run_results.json")
     unit_tests = [r for r in results if r["unique_id"].startswith("unit_test.")]
     assert {r["status"] for r in unit_tests} == {"pass"}
     by_model = Counter(r["unique_id"].split(".")[2] for r in unit_tests)
@@ -70,12 +76,21 @@ def test_every_unit_test_of_the_models_passes(
 
 
 def test_freshness_of_an_empty_lake_is_an_answer(
-    lake_dir: Path, project_dir: Path, tmp_path: Path
+    lake_dir: Path, project_dir: Path, target: Path
 ) -> None:
-    done = dbt(lake_dir, project_dir, tmp_path, "source", "freshness")
+    done = dbt(lake_dir, project_dir, target, "source", "freshness")
     # Nothing was ever landed, which dbt calls older than the limit.
-    [flow_records] = results_of(tmp_path, "sources.json")
+    [flow_records] = results_of(target, "sources.json")
     assert flow_records["unique_id"] == "source.flow_pipeline.flow_logs.flow_records"
     assert flow_records["status"] == "error"
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_without_a_lake_dbt_says_what_to_do(
+    project_dir: Path, target: Path, tmp_path: Path
+) -> None:
+    done = dbt(tmp_path / "lake", project_dir, target, "build")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Run `flow-pipeline run` first" in done.stdout
