@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,7 @@ class LakeModel:
     parents: tuple[str, ...]
     version: str
     settings: tuple[str, ...]
+    required: tuple[str, ...]
     unique: tuple[str, ...]
     order_by: tuple[str, ...]
     conserves: Conservation | None
@@ -96,6 +98,11 @@ class DbtProject:
             parents=tuple(sorted(self._lake_parents(node))),
             version=self._version(node),
             settings=tuple(lake.get("settings", ())),
+            required=tuple(
+                name
+                for name, column in node["columns"].items()
+                if any(each["type"] == "not_null" for each in column["constraints"])
+            ),
             unique=tuple(lake["unique"]),
             order_by=tuple(lake["order_by"]),
             conserves=Conservation(conserves["from"], conserves["totals"]) if conserves else None,
@@ -120,7 +127,9 @@ class DbtProject:
             for unique_id, macro in self.manifest["macros"].items()
             if macro["package_name"] == _PACKAGE
         )
-        content = json.dumps([self._code(node), node["config"]["meta"], macros], sort_keys=True)
+        content = json.dumps(
+            [self._code(node), node["config"]["meta"]["lake"], macros], sort_keys=True
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _code(self, node: Mapping[str, Any]) -> list[object]:
@@ -175,8 +184,8 @@ def build(*arguments: str) -> Any:
 def _invoke(manifest: Any, *arguments: str) -> Any:
     from dbt.cli.main import dbtRunner  # its import takes most of a second
 
-    with _quiet_environment():
-        outcome = dbtRunner(manifest=manifest).invoke(
+    def invoke() -> Any:
+        return dbtRunner(manifest=manifest).invoke(
             [
                 *arguments,
                 "--project-dir",
@@ -191,6 +200,10 @@ def _invoke(manifest: Any, *arguments: str) -> Any:
                 "--no-use-colors",
             ]
         )
+
+    # dbt reads the source of every function that called it, of which a thread of its own has few.
+    with _quiet_environment(), ThreadPoolExecutor(max_workers=1) as thread:
+        outcome = thread.submit(invoke).result()
     if outcome.exception is not None:
         raise ModelError(
             f"dbt {arguments[0]} could not run: {outcome.exception}",

@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
@@ -105,12 +106,22 @@ class TestOutcome:
         return self.status == "pass"
 
 
+class FileCheck(StrEnum):
+    """What a staged file is checked for before it is committed."""
+
+    COLUMNS_EXACT = "columns_exact"
+    REQUIRED_FILLED = "required_columns_filled"
+    GRAIN_UNIQUE = "grain_unique"
+    TOTALS_CONSERVED = "totals_conserved"
+
+
 @dataclass(frozen=True)
 class ModelledRange:
     """What bringing some hours or days up to date came to; the last two are for a user to read."""
 
     partitions: Mapping[str, tuple[BuiltPartition, ...]]
     tests: tuple[TestOutcome, ...]
+    failed_checks: Mapping[tuple[str, FileCheck], str]
     unbuilt: tuple[str, ...]
     failed_tests: tuple[str, ...]
 
@@ -321,6 +332,7 @@ class ModelRun:
         self.whens = whens
         self.built: dict[str, list[BuiltPartition]] = {}
         self.views: list[tuple[str, str, str]] = []
+        self.failed_checks: dict[tuple[str, FileCheck], str] = {}
         self._on_built = on_built
         self._empty_dir = tempfile.TemporaryDirectory(prefix="flow-pipeline-")
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -481,26 +493,22 @@ class ModelRun:
         path: Path,
     ) -> int:
         """Check a staged file before anybody can read it; returns its rows."""
-        shown = f"{model.name} {partition.path}"
+        metadata = pq.read_metadata(path)
         wanted = [f for f in snapshot.spec.schema if f.name not in snapshot.spec.partition_by]
-        staged = pq.read_schema(path)
+        staged = metadata.schema.to_arrow_schema()
         if [(f.name, f.type) for f in staged] != [(f.name, f.type) for f in wanted]:
-            raise ModelError(
-                f"{shown}: the staged file has other columns than the table",
-                f"Expected {', '.join(f'{f.name} {f.type}' for f in wanted)}",
-                "This is a defect of the model; the lake is unchanged",
-            )
+            self._fail(model, partition, FileCheck.COLUMNS_EXACT, f"it has {staged.names}")
+        nulls = _null_counts(metadata)
+        empty = sorted(name for name in model.required if nulls.get(name))
+        if empty:
+            self._fail(model, partition, FileCheck.REQUIRED_FILLED, f"nulls in {empty}")
         relation = f"read_parquet({literal(path)}, hive_partitioning = false)"
         keys = ", ".join(quoted(name) for name in model.unique)
         doubled = _rows(
             cursor, f"select 1 from {relation} group by {keys} having count(*) > 1 limit 1"
         )
         if doubled:
-            raise ModelError(
-                f"{shown}: two rows of the staged file have the same {', '.join(model.unique)}",
-                "Each row once",
-                "This is a defect of the model; the lake is unchanged",
-            )
+            self._fail(model, partition, FileCheck.GRAIN_UNIQUE, f"twice the same {keys}")
         if model.conserves is not None:
             ours, theirs = model.conserves.totals.keys(), model.conserves.totals.values()
             [have] = _rows(cursor, f"select {', '.join(ours)} from {relation}")
@@ -510,13 +518,20 @@ class ModelRun:
                 f"where {_predicate(partition)}",
             )
             if have != want:
-                raise ModelError(
-                    f"{shown}: totals of the staged file differ from {model.conserves.table}: "
-                    f"{dict(zip(ours, zip(have, want, strict=True), strict=True))}",
-                    "The same totals",
-                    "This is a defect of the model; the lake is unchanged",
-                )
-        return pq.read_metadata(path).num_rows
+                totals = dict(zip(ours, zip(have, want, strict=True), strict=True))
+                told = f"other totals than {model.conserves.table}: {totals}"
+                self._fail(model, partition, FileCheck.TOTALS_CONSERVED, told)
+        return metadata.num_rows
+
+    def _fail(
+        self, model: LakeModel, partition: Partition, check: FileCheck, told: str
+    ) -> NoReturn:
+        self.failed_checks[model.name, check] = f"{partition.path}: {told}"
+        raise ModelError(
+            f"{model.name} {partition.path}: the staged file failed the check {check}: {told}",
+            "A file that keeps to the model's contract",
+            "This is a defect of the model; the lake is unchanged",
+        )
 
     def _ensure_table(
         self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, query: str
@@ -579,7 +594,7 @@ def model_range(
             )
             for model in models
         }
-        return ModelledRange(standing, (), (), ())
+        return ModelledRange(standing, (), {}, (), ())
     run = ModelRun(planner, {"hour": [], "day": [], grain: wanted}, on_built)
     run.show(grain, stale)
     ModelRun.current = run
@@ -611,7 +626,9 @@ def model_range(
             told = f"{found.node.name}: {(found.message or status).strip()}"
             (failed_tests if is_test else unbuilt).append(told)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}
-    return ModelledRange(built, tuple(tests), tuple(unbuilt), tuple(failed_tests))
+    return ModelledRange(
+        built, tuple(tests), run.failed_checks, tuple(unbuilt), tuple(failed_tests)
+    )
 
 
 def _parent_partitions(
@@ -641,6 +658,19 @@ def _predicate(partition: Partition) -> str:
         f"{quoted(name)} = {types[name]}{literal(value) if name == 'date' else int(value)}"
         for name, value in partition.values
     )
+
+
+def _null_counts(metadata: pq.FileMetaData) -> dict[str, int]:
+    """Nulls of each column, as the file's own statistics count them."""
+    counts: dict[str, int] = {}
+    for group_no in range(metadata.num_row_groups):
+        group = metadata.row_group(group_no)
+        for column_no in range(group.num_columns):
+            column = group.column(column_no)
+            # A column without statistics is one that nobody can vouch for.
+            nulls = group.num_rows if column.statistics is None else column.statistics.null_count
+            counts[column.path_in_schema] = counts.get(column.path_in_schema, 0) + nulls
+    return counts
 
 
 def _variable(name: str) -> str:

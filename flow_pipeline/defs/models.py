@@ -22,7 +22,7 @@ from flow_pipeline.defs.time_partitions import (
     hours_in,
     key_of,
 )
-from flow_pipeline.modelling import ModelledRange, When
+from flow_pipeline.modelling import FileCheck, ModelledRange, When
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.summaries import top_as_markdown
 
@@ -68,6 +68,23 @@ def _tests(names: list[str]) -> dict[str, dg.AssetCheckSpec]:
     }
 
 
+_CHECKS = {
+    FileCheck.COLUMNS_EXACT: "A staged file has the table's columns and types, and no others.",
+    FileCheck.REQUIRED_FILLED: "Columns that the contract calls not null have no null.",
+    FileCheck.GRAIN_UNIQUE: "No two rows of a staged file have the same key.",
+    FileCheck.TOTALS_CONSERVED: "A staged file has the totals of what it is made of.",
+}
+
+
+def _file_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
+    """What every file is checked for before it is committed; a file that fails never is."""
+    return [
+        dg.AssetCheckSpec(check, asset=name, description=description, blocking=True)
+        for name in names
+        for check, description in _CHECKS.items()
+    ]
+
+
 _HOUR_TESTS = _tests(HOUR_MODELS)
 _DAY_TESTS = _tests(DAY_MODELS)
 
@@ -93,7 +110,7 @@ dim_ip = _spec(_VIEW, "enrichment", [dg.AssetDep(IP_LOOKUP)])
             for name in HOUR_MODELS
         ),
     ],
-    check_specs=list(_HOUR_TESTS.values()),
+    check_specs=[*_file_checks(HOUR_MODELS), *_HOUR_TESTS.values()],
     partitions_def=HOURS,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
@@ -102,6 +119,7 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     hours = hours_in(context)
     with pipeline.opened() as opened:
         modelled = opened.model_hours(hours)
+    yield from _file_check_results(modelled, HOUR_MODELS)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:
@@ -116,7 +134,7 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
         _spec(name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_EVENT_HOURS)])
         for name in DAY_MODELS
     ],
-    check_specs=list(_DAY_TESTS.values()),
+    check_specs=[*_file_checks(DAY_MODELS), *_DAY_TESTS.values()],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
@@ -126,6 +144,7 @@ def day_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     with pipeline.opened() as opened:
         modelled = opened.model_days(days)
         tables = _top_tables(opened, modelled)
+    yield from _file_check_results(modelled, DAY_MODELS)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(day) for day in days}, tables)
     for name in DAY_MODELS:
@@ -174,6 +193,18 @@ def _exists(when: When) -> bool:
     """Whether Dagster has a partition for an hour or day; one before FLOW_START has none."""
     definition = HOURS if isinstance(when, datetime) else DAYS
     return definition.has_partition_key(key_of(when))
+
+
+def _file_check_results(modelled: ModelledRange, names: list[str]) -> Iterator[dg.AssetCheckResult]:
+    for name in names:
+        for check in _CHECKS:
+            found = modelled.failed_checks.get((name, check))
+            yield dg.AssetCheckResult(
+                asset_key=name,
+                check_name=check,
+                passed=found is None,
+                metadata={"found": found} if found else {},
+            )
 
 
 def _check_results(

@@ -24,6 +24,7 @@ def model(
             "meta": {"lake": kept} if grain else {},
         },
         "depends_on": {"nodes": list(parents)},
+        "columns": {},
         "checksum": {"checksum": code},
         "description": name,
     }

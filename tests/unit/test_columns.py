@@ -67,15 +67,15 @@ def test_fct_flows_begins_with_what_was_logged(described: dict[str, dict[str, An
     assert columns_of(described, "fct_flows")[: len(FLOWS)] == FLOWS
 
 
-def test_fct_flows_is_tested_where_a_decoded_row_has_no_null(
+def test_fct_flows_is_never_null_where_a_decoded_row_is_not(
     described: dict[str, dict[str, Any]],
 ) -> None:
-    tested = {
+    filled = {
         column.name
         for column in FLOW_COLUMNS
-        if "not_null" in described["fct_flows"][column.name].get("data_tests", ())
+        if {"type": "not_null"} in described["fct_flows"][column.name].get("constraints", ())
     }
-    assert tested == {column.name for column in FLOW_COLUMNS if not column.nullable}
+    assert filled == {column.name for column in FLOW_COLUMNS if not column.nullable}
 
 
 def test_rejected_tuples(described: dict[str, dict[str, Any]]) -> None:
