@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flow_pipeline.lake import Lake
-from flow_pipeline.orchestration import RunOutcome, prepare_dagster_home, run_days, run_hours
+from flow_pipeline.orchestration import RunOutcome, dagster_instance, run_days, run_hours
 from flow_pipeline.partitions import HOUR, written_partition
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import sample_blobs
@@ -64,11 +64,22 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         for name, value in variables.items():
             environment.setenv(name, value)
         defs = load_definitions()
-        prepare_dagster_home()
         Pipeline.open(load_settings()).ensure_start()
-        hours = run_hours(HOURS)
-        days = run_days([DAY])
+        hours = ran_hours(HOURS)
+        days = ran_days([DAY])
         yield Ran(defs, logs, hours, days, flows_in(logs))
+
+
+def ran_hours(hours: Sequence[datetime]) -> RunOutcome:
+    """How a run of some hours ended."""
+    with dagster_instance() as instance:
+        return run_hours(instance, hours)
+
+
+def ran_days(days: Sequence[date]) -> RunOutcome:
+    """How a run of some days ended."""
+    with dagster_instance() as instance:
+        return run_days(instance, days)
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +171,7 @@ def test_every_check_of_the_graph_was_made_and_passed(ran: Ran) -> None:
 
 def test_running_again_changes_nothing(ran: Ran) -> None:
     before = file_names(ran.pipeline(), *TABLES)
-    hours, days = run_hours(HOURS), run_days([DAY])
+    hours, days = ran_hours(HOURS), ran_days([DAY])
     assert hours.succeeded
     assert days.succeeded
     assert file_names(ran.pipeline(), *TABLES) == before
@@ -226,7 +237,7 @@ def test_days_are_not_followed_by_days(ran: Ran) -> None:
 def test_a_late_flow_is_told_of_the_hour_that_it_changed(ran: Ran) -> None:
     late = START + HOUR + timedelta(minutes=5)
     put_flows(ran.logs, flow(late), hour=HOURS[-1], mac="LATE")
-    outcome = run_hours(HOURS[-1:])
+    outcome = ran_hours(HOURS[-1:])
     assert outcome.failures == ()
     facts = metadata_by_partition(FCT_FLOWS, outcome.run_id)
     # The hour of the run, and the one outside its range that the flow belongs to.
@@ -245,7 +256,7 @@ def test_a_check_that_blocks_stops_what_comes_after_it(ran: Ran) -> None:
     pq.write_table(rows.slice(1).replace_schema_metadata(footer), file.path)
     before = file_names(ran.pipeline(), "ip_lookup", *DERIVED)
 
-    outcome = run_hours(HOURS)
+    outcome = ran_hours(HOURS)
     assert not outcome.succeeded
     assert (
         checks_of(outcome.run_id)["flow_logs/flow_records: tuples_read_are_landed_or_rejected"]
