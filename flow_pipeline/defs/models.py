@@ -79,7 +79,7 @@ _CHECKS = {
 def _file_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
     """What every file is checked for before it is committed; a file that fails never is."""
     return [
-        dg.AssetCheckSpec(check, asset=name, description=description, blocking=True)
+        dg.AssetCheckSpec(check.value, asset=name, description=description, blocking=True)
         for name in names
         for check, description in _CHECKS.items()
     ]
@@ -201,7 +201,7 @@ def _file_check_results(modelled: ModelledRange, names: list[str]) -> Iterator[d
             found = modelled.failed_checks.get((name, check))
             yield dg.AssetCheckResult(
                 asset_key=name,
-                check_name=check,
+                check_name=check.value,
                 passed=found is None,
                 metadata={"found": found} if found else {},
             )
