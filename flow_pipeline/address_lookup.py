@@ -137,6 +137,21 @@ def lookup_id(landings: Sequence[Landing], reference: ReferenceData) -> str:
     return hashlib.sha256(footer_bytes(content)).hexdigest()[:32]
 
 
+def current_lookup(
+    lookups: Snapshot, landed: Snapshot, reference: ReferenceData, hour: datetime
+) -> LookedUpHour | None:
+    """A written hour's look-up as it stands in the lake, if it is current."""
+    partition = written_partition(hour)
+    old = lookups.files_of(partition)
+    if len(old) != 1:
+        return None
+    landings = [read_landing(file) for file in landed.files_of(partition)]
+    footer = old[0].footer()
+    if footer["id"] != lookup_id(landings, reference):
+        return None
+    return LookedUpHour(hour, footer["addresses"], footer["listed"], old[0].size, changed=False)
+
+
 def look_up_hour(
     lake: Lake,
     reference: ReferenceData,
@@ -151,11 +166,11 @@ def look_up_hour(
     for _ in attempts():
         target = lake.existing(IP_LOOKUP)
         landed = lake.existing(LANDED_TUPLES)
+        standing = current_lookup(target, landed, reference, hour)
+        if standing is not None:
+            return standing
         landings = [read_landing(file) for file in landed.files_of(partition)]
         wanted = lookup_id(landings, reference)
-        old = target.files_of(partition)
-        if len(old) == 1 and (footer := old[0].footer())["id"] == wanted:
-            return LookedUpHour(hour, footer["addresses"], footer["listed"], old[0].size, False)
         try:
             return _write(target, partition, hour, landings, reference, wanted, now())
         except CommitRefused:

@@ -13,7 +13,14 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from flow_pipeline import progress
-from flow_pipeline.address_lookup import LookedUpHour, ReferenceData, look_up_hour, lookup_id
+from flow_pipeline.address_lookup import (
+    IP_LOOKUP,
+    LookedUpHour,
+    ReferenceData,
+    current_lookup,
+    look_up_hour,
+    lookup_id,
+)
 from flow_pipeline.dbt_models import load_project
 from flow_pipeline.enrichment.country import open_country_database
 from flow_pipeline.enrichment.threat_feeds import check_feed_names
@@ -97,8 +104,11 @@ class Pipeline:
         with open_country_database(self.settings.country_db) as countries:
             threats = read_history(self.lake, self.settings.feed_locations)
             reference = ReferenceData(countries, threats)
+            lookups = self.lake.existing(IP_LOOKUP)
+            landed = self.lake.existing(LANDED_TUPLES)
             for hour in hours:
-                looked_up.append(look_up_hour(self.lake, reference, hour))
+                standing = current_lookup(lookups, landed, reference, hour)
+                looked_up.append(standing or look_up_hour(self.lake, reference, hour))
                 progress.report("Looking up", len(looked_up), len(hours))
         return looked_up
 
