@@ -7,8 +7,10 @@ that is meant: `python -m tests.definitions.code_location > tests/definitions/gr
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -23,6 +25,9 @@ def load_definitions() -> dg.Definitions:
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FLOW_START", FIRST_HOUR.isoformat())
+        if "FLOW_LAKE" not in os.environ:
+            # A lake that somebody has in this directory would know a first hour of its own.
+            environment.setenv("FLOW_LAKE", str(Path(__file__).with_name("no-lake")))
         defs = importlib.import_module("flow_pipeline.definitions").defs
         hours = importlib.import_module("flow_pipeline.defs.time_partitions").HOURS
     assert hours.start.replace(tzinfo=None) == FIRST_HOUR.replace(hour=0), (
