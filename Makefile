@@ -42,7 +42,7 @@ check: setup ## Lint, types and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 	$(BIN)/pytest -m "not integration and not browser" $(PYTEST_ARGS)
 
 test: setup $(AZURITE_INSTALLED) ## All tests but the browser's; brings its own Azure Storage emulator

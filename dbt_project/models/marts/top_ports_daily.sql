@@ -26,7 +26,9 @@ ranked as (
         date,
         dst_port,
         protocol,
-        row_number() over (partition by date order by flows desc, dst_port asc, protocol asc) as rank
+        row_number() over (
+            partition by date order by flows desc, dst_port asc, protocol asc
+        ) as rank
     from by_port
 
 ),
