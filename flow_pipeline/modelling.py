@@ -11,16 +11,13 @@ the one that its inputs have now; nothing else is asked.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, NoReturn
 
 import duckdb
@@ -67,8 +64,6 @@ from flow_pipeline.threat_history import THREAT_ENTRIES
 
 When = datetime | date
 _ROW_GROUP_ROWS = 30_720
-# Each holds an hour in memory while it sorts it.
-_SIDE_BY_SIDE = min(2, os.cpu_count() or 1)
 _SOURCES = {"flow_records": LANDED_TUPLES, "ip_lookup": IP_LOOKUP, "threat_entries": THREAT_ENTRIES}
 _PARTITION_COLUMNS: dict[Grain, tuple[tuple[str, pa.DataType], ...]] = {
     "hour": (("date", pa.date32()), ("hour", pa.int32())),
@@ -374,6 +369,8 @@ class ModelRun:
         if self._connection is connection:
             return
         self._connection = connection
+        # An hour is too small to gain from more threads, which take a third more memory for it.
+        connection.execute("set threads = 1")
         for name in self.planner.project.models:
             snapshot = self.planner.snapshot(name)
             if snapshot is not None:
@@ -415,11 +412,14 @@ class ModelRun:
                 if self._shown is not None:
                     self.show(*self._shown)
             refused = False
-            for when, built in self._build_all(model, query, paths):
-                if built is None:
+            for when in self.whens[model.grain]:
+                standing = self.planner.current_file(model, when)
+                try:
+                    built = standing or self._build_one(cursor, model, when, query, paths)
+                except CommitRefused:
                     refused = True
                     continue
-                if not built.changed:
+                if standing is not None:
                     paths.update(self._standing_files(name, [when]))
                 if when not in done:
                     self._on_built(name, when)
@@ -443,71 +443,17 @@ class ModelRun:
         self.visible[name] = (*others, *ours.values())
         self._create_view(self._connection, name)
 
-    def _build_all(
-        self, model: LakeModel, query: str, paths: dict[When, Path]
-    ) -> Iterator[tuple[When, BuiltPartition | None]]:
-        """Each hour or day with its file, found current or built; None if another writer won.
-
-        An hour's rows are sorted and written by one core, so that hours are staged side by side;
-        what is planned and committed is planned and committed here, one after the other.
-        """
-        snapshot = self.planner.snapshot(model.name)
-        assert snapshot is not None, f"{model.name} was ensured"
-        stale: list[tuple[When, Inputs]] = []
-        for when in self.whens[model.grain]:
-            standing = self.planner.current_file(model, when)
-            if standing is not None:
-                yield when, standing
-            else:
-                stale.append((when, self.planner.inputs(model, when)))
-        side_by_side = _SIDE_BY_SIDE if model.grain == "hour" else 1
-        cursors: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
-        for _ in range(side_by_side):
-            assert self._connection is not None, "dbt opens the connection before it builds"
-            cursors.put(self._connection.cursor())
-
-        def stage(one: tuple[When, Inputs]) -> tuple[Path, int]:
-            cursor = cursors.get()
-            try:
-                return self._stage(cursor, model, snapshot, one[0], one[1], query)
-            finally:
-                cursors.put(cursor)
-
-        with ThreadPoolExecutor(max_workers=side_by_side) as pool:
-            staged = [(when, pool.submit(stage, (when, inputs))) for when, inputs in stale]
-            waiting = [future for _, future in staged]
-            try:
-                for when, future in staged:
-                    path, rows = future.result()
-                    size = path.stat().st_size
-                    # From here on the log may name the file, whatever goes wrong.
-                    waiting.remove(future)
-                    try:
-                        snapshot.commit(
-                            _partition(when), [path], snapshot.files_of(_partition(when))
-                        )
-                    except CommitRefused:
-                        yield when, None
-                        continue
-                    paths[when] = path
-                    yield when, BuiltPartition(when, rows, size, changed=True)
-            finally:
-                # After a failure: what is not under way need not begin.
-                pool.shutdown(cancel_futures=True)
-                for future in waiting:
-                    if not future.cancelled() and not future.exception():
-                        future.result()[0].unlink(missing_ok=True)
-
-    def _stage(
+    def _build_one(
         self,
         cursor: duckdb.DuckDBPyConnection,
         model: LakeModel,
-        snapshot: Snapshot,
         when: When,
-        inputs: Inputs,
         query: str,
-    ) -> tuple[Path, int]:
-        """Write and check one file that nobody sees yet; returns it and its rows."""
+        paths: dict[When, Path],
+    ) -> BuiltPartition:
+        snapshot = self.planner.snapshot(model.name)
+        assert snapshot is not None, f"{model.name} was ensured"
+        inputs = self.planner.inputs(model, when)
         partition = _partition(when)
         path = snapshot.stage(partition)
         for parent, files in inputs.files.items():
@@ -523,10 +469,14 @@ class ModelRun:
                 f"compression zstd, row_group_size {_ROW_GROUP_ROWS}, "
                 f"kv_metadata {{flow_pipeline: {literal(footer)}}})"
             )
-            return path, self._check(cursor, model, snapshot, partition, path)
+            rows = self._check(cursor, model, snapshot, partition, path)
+            size = path.stat().st_size
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+        snapshot.commit(partition, [path], snapshot.files_of(partition))
+        paths[when] = path
+        return BuiltPartition(when, rows, size, changed=True)
 
     def _standing_files(self, name: str, whens: Iterable[When]) -> dict[When, Path]:
         snapshot = self.planner.snapshot(name)
