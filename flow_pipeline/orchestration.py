@@ -6,10 +6,11 @@ stand in the Dagster UI like any other.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -53,9 +54,14 @@ def dagster_instance() -> Generator[dg.DagsterInstance]:
     """Dagster's history, made ready in the Dagster home; runs that died are ended in it."""
     import dagster as dg
 
-    prepare_dagster_home()
-    with dg.DagsterInstance.get() as instance:
-        end_dead_runs(instance)
+    home = prepare_dagster_home()
+    with ExitStack() as opened:
+        # Dagster makes its databases when it first opens them, and two processes that do so at once
+        # fail.
+        with (home / "opening.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            instance = opened.enter_context(dg.DagsterInstance.get())
+            end_dead_runs(instance)
         yield instance
 
 
