@@ -139,6 +139,7 @@ def dev(
     _err.print(f"Lake {settings.lake_dir}, from {start:%Y-%m-%dT%H}; Dagster's history in {home}")
     arguments = ["-m", "dagster", "dev", "--workspace", str(WORKSPACE), "--host", "127.0.0.1"]
     sys.stdout.flush()
+    # In this process's place, so that Ctrl-C reaches Dagster itself. No shell is meant to see it.
     os.execv(sys.executable, [sys.executable, *arguments, "--port", str(port)])  # noqa: S606
 
 

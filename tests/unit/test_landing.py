@@ -397,7 +397,10 @@ class TestAChangingSource:
         self, lake: Lake, folder: Path
     ) -> None:
         put_flows(folder, flow(HOUR))
-        grow = lambda: put_flows(folder, flow(HOUR), flow(HOUR + SECOND))  # noqa: E731
+
+        def grow() -> None:
+            put_flows(folder, flow(HOUR), flow(HOUR + SECOND))
+
         landed = land(lake, RestlessFolder(folder, [grow]))
         assert landed.tuples == 2
         assert version(lake) == 1
@@ -418,7 +421,10 @@ class TestAChangingSource:
         quiet = new_folder(tmp_path / "quiet")
         put_flows(quiet, flow(HOUR), mac="Q")
         counts = iter(range(2, 100))
-        grow = lambda: put_flows(folder, *[flow(HOUR)] * next(counts))  # noqa: E731
+
+        def grow() -> None:
+            put_flows(folder, *[flow(HOUR)] * next(counts))
+
         with pytest.raises(BlobChanged, match="changed while it was read"):
             land(lake, quiet, RestlessFolder(folder, [grow] * 100))
         assert landings(lake) == []
