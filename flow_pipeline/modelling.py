@@ -54,7 +54,6 @@ from flow_pipeline.partitions import (
     floor_hour,
     hour_partition,
     hours_of,
-    partition_day,
     partition_hour,
     settled_at,
     written_partition,
@@ -647,11 +646,6 @@ def _parent_partitions(
 
 def _partition(when: When) -> Partition:
     return hour_partition(when) if isinstance(when, datetime) else day_partition(when)
-
-
-def partition_when(grain: Grain, partition: Partition) -> When:
-    """The hour or day that a derived partition stands for."""
-    return partition_hour(partition) if grain == "hour" else partition_day(partition)
 
 
 def _predicate(partition: Partition) -> str:
