@@ -31,7 +31,7 @@ from flow_pipeline.lake import (
     footer_bytes,
     writing,
 )
-from flow_pipeline.landing import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
 from flow_pipeline.partitions import Partition, utc_now, written_partition
 from flow_pipeline.threat_history import ThreatHistory
 

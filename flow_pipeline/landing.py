@@ -9,17 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate, pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from flow_pipeline.errors import BlobChanged, BlobGone, LakeBusy, SourceError
 from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
@@ -27,106 +22,28 @@ from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
 from flow_pipeline.lake import (
     ATTEMPTS,
-    FOOTER_KEY,
     CommitRefused,
     Lake,
-    LakeFile,
     Snapshot,
-    TableSpec,
     attempts,
     footer_bytes,
-    writing,
+)
+from flow_pipeline.landed_file import (
+    LANDED_TUPLES,
+    BlobManifest,
+    Landing,
+    Manifest,
+    Problem,
+    RowWriter,
+    read_landing,
 )
 from flow_pipeline.partitions import settled_at, utc_now, written_partition
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-LANDED_TUPLES = TableSpec(
-    "landed_tuples",
-    LANDED_SCHEMA.append(pa.field("written_date", pa.date32())).append(
-        pa.field("written_hour", pa.int32())
-    ),
-    ("written_date", "written_hour"),
-)
-
 # Part of every landing's id: raise it when the same blob would be decoded into other rows.
 LANDING_VERSION = 1
-# Small enough to carry over a blob's rows cheaply, large enough for dictionaries to pay.
-_ROW_GROUP_ROWS = 65_536
-# These rise evenly within a blob; the differences take a fraction of a dictionary's room.
-_DELTA_COLUMNS = ("flow_time", "record_no", "flow_no", "group_no", "tuple_no")
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Problem(_Record):
-    """What was wrong with a blob as a whole or with one of its records."""
-
-    code: str
-    detail: str
-    record_no: int | None
-
-
-class BlobManifest(_Record):
-    """One blob as it was read. `tuples` = landed + rejected; its rows begin at `first_row`."""
-
-    blob: str
-    etag: str
-    size: int
-    records: int
-    tuples: int
-    rejected: int
-    rejects: Mapping[str, int]
-    problems: tuple[Problem, ...]
-    problem_count: int
-    versions: Mapping[int, int]
-    event_hours: Mapping[datetime, int]
-    digest: str
-    first_row: int
-    landed_at: datetime
-    gone_at: datetime | None
-
-
-class Manifest(_Record):
-    """What a landed file is made of; stands in its footer.
-
-    `sources` are all sources that were configured when the hour was looked at: with `listed_at` it
-    tells whether the hour is complete.
-    """
-
-    version: int
-    source: str
-    sources: tuple[str, ...]
-    written_hour: datetime
-    listed_at: datetime
-    landing_id: str
-    blobs: tuple[BlobManifest, ...]
-
-    @property
-    def tuples(self) -> int:
-        """Tuples read, decoded or not."""
-        return sum(blob.tuples for blob in self.blobs)
-
-    @property
-    def rejected(self) -> int:
-        """Tuples that could not be decoded."""
-        return sum(blob.rejected for blob in self.blobs)
-
-    @property
-    def event_hours(self) -> set[datetime]:
-        """The hours in which the decoded flows happened."""
-        return {hour for blob in self.blobs for hour in blob.event_hours}
-
-
-@dataclass(frozen=True)
-class Landing:
-    """A landed file with its manifest."""
-
-    file: LakeFile
-    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -169,11 +86,6 @@ class LandedHour:
             for blob in manifest.blobs
             for problem in blob.problems
         ]
-
-
-def read_landing(file: LakeFile) -> Landing:
-    """A landed file's manifest, from its footer."""
-    return Landing(file, Manifest.model_validate(file.footer()))
 
 
 def land_hour(
@@ -342,7 +254,7 @@ def _stage(
     manifests: list[BlobManifest] = []
     blobs_read = bytes_read = 0
     path = snapshot.stage(written_partition(hour))
-    with _RowWriter(path) as rows:
+    with RowWriter(path) as rows:
         for name in sorted(known.keys() | current.keys()):
             blob, found = known.get(name), current.get(name)
             first_row = rows.count
@@ -407,101 +319,6 @@ def _landing_id(source: str, hour: datetime, blobs: Sequence[BlobManifest]) -> s
     content = [LANDING_VERSION, source, hour.isoformat()]
     content += [[blob.blob, blob.digest, blob.tuples, blob.rejected] for blob in blobs]
     return hashlib.sha256(footer_bytes({"content": content})).hexdigest()[:32]
-
-
-class _RowWriter:
-    """Writes rows in the order in which they come; the manifest goes into the footer at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with writing(path):
-            self._writer = pq.ParquetWriter(
-                path,
-                LANDED_SCHEMA,
-                compression="zstd",
-                use_dictionary=[n for n in LANDED_SCHEMA.names if n not in _DELTA_COLUMNS],
-                column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
-            )
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
-        self._old: _OldRows | None = None
-        self.count = 0
-
-    def __enter__(self) -> _RowWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._old is not None:
-            self._old.close()
-        if error is not None:
-            # Closing writes a footer; on a full disk even that fails, and nobody would read it.
-            with suppress(OSError):
-                self._writer.close()
-            self._path.unlink(missing_ok=True)
-
-    def extend(self, batches: Iterator[pa.RecordBatch]) -> None:
-        for batch in batches:
-            self._waiting.append(batch)
-            self._waiting_rows += batch.num_rows
-            self.count += batch.num_rows
-            if self._waiting_rows >= _ROW_GROUP_ROWS:
-                self._flush()
-
-    def carry_over(self, path: Path, first_row: int, rows: int) -> None:
-        """Copy a blob's rows from the file that is replaced; only its row groups are read."""
-        if self._old is None:
-            self._old = _OldRows(path)
-        for table in self._old.rows(first_row, rows):
-            self.extend(iter(table.to_batches()))
-
-    def close(self, manifest: Manifest) -> None:
-        self._flush()
-        footer = footer_bytes(manifest.model_dump(mode="json"))
-        with writing(self._path):
-            self._writer.add_key_value_metadata({FOOTER_KEY: footer})
-            self._writer.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            table = pa.Table.from_batches(self._waiting, LANDED_SCHEMA)
-            with writing(self._path):
-                self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
-            self._waiting, self._waiting_rows = [], 0
-
-
-class _OldRows:
-    """The rows of a landed file that is replaced, a row group in memory at a time.
-
-    Blobs stand in both files in the same order: so each group is read once, however many blobs it
-    holds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
-        metadata = self._file.metadata
-        sizes = [metadata.row_group(no).num_rows for no in range(metadata.num_row_groups)]
-        self._starts = list(accumulate(sizes, initial=0))
-        self._group_no: int | None = None
-        self._group = LANDED_SCHEMA.empty_table()
-
-    def rows(self, first_row: int, count: int) -> Iterator[pa.Table]:
-        """The rows [first_row, first_row + count)."""
-        end = first_row + count
-        for group_no, (start, next_start) in enumerate(pairwise(self._starts)):
-            low, high = max(first_row, start), min(end, next_start)
-            if low < high:
-                if group_no != self._group_no:
-                    self._group = self._file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
-                    self._group_no = group_no
-                yield self._group.slice(low - start, high - low)
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def verify_hours(lake: Lake, hours: Sequence[datetime]) -> tuple[list[str], list[str]]:

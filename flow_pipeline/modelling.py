@@ -44,7 +44,7 @@ from flow_pipeline.lake_views import (
     record_model_views,
     table_select,
 )
-from flow_pipeline.landing import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
 from flow_pipeline.partitions import (
     DAY,
     HOUR,

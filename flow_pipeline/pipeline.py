@@ -28,7 +28,8 @@ from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake
 from flow_pipeline.lake_views import publish
-from flow_pipeline.landing import LANDED_TUPLES, LandedHour, Landing, land_hour, read_landing
+from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.landing import LandedHour, land_hour
 from flow_pipeline.modelling import ModelledRange, Planner, When, model_range
 from flow_pipeline.partitions import (
     HOUR,

@@ -18,7 +18,7 @@ from flow_pipeline.flowlog.schema import (
 )
 from flow_pipeline.lake import Lake
 from flow_pipeline.lake_views import LANDED_BLOBS_COLUMNS, connect, sql_type
-from flow_pipeline.landing import LANDED_TUPLES
+from flow_pipeline.landed_file import LANDED_TUPLES
 from flow_pipeline.threat_history import THREAT_ENTRIES
 from tests.unit.blobs import HOUR, document, flow, record
 

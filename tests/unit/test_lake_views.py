@@ -31,7 +31,8 @@ from flow_pipeline.lake_views import (
     sql_type,
     table_select,
 )
-from flow_pipeline.landing import LANDED_TUPLES, land_hour, read_landing
+from flow_pipeline.landed_file import LANDED_TUPLES, read_landing
+from flow_pipeline.landing import land_hour
 from flow_pipeline.partitions import hour_partition, written_partition
 from flow_pipeline.threat_history import THREAT_ENTRIES
 from tests.unit.blobs import HOUR, MINUTE, blob_name, document, flow, put, put_flows, record

@@ -22,15 +22,8 @@ from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA, VNET_CONTAINER
 from flow_pipeline.lake import FOOTER_KEY, Lake
 from flow_pipeline.lake_views import connect
-from flow_pipeline.landing import (
-    LANDED_TUPLES,
-    LandedHour,
-    Landing,
-    Manifest,
-    land_hour,
-    read_landing,
-    verify_hours,
-)
+from flow_pipeline.landed_file import LANDED_TUPLES, Landing, Manifest, read_landing
+from flow_pipeline.landing import LandedHour, land_hour, verify_hours
 from flow_pipeline.partitions import written_partition
 from tests.unit.blobs import HOUR, MINUTE, blob_name, document, flow, put, put_flows, record
 
