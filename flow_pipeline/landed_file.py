@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from flow_pipeline.flowlog.block_list import BlockCursor
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
 from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, writing
 
@@ -48,11 +49,21 @@ class Problem(_Record):
 
 
 class BlobManifest(_Record):
-    """One blob as it was read. `tuples` = landed + rejected; its rows begin at `first_row`."""
+    """One blob as it was read. `tuples` = landed + rejected; its rows begin at `first_row`.
+
+    `size` is that of the listing, `bytes_read` how many bytes the rows are made of, whenever they
+    were fetched. `blocks` counts the data blocks, null where nobody asked for the block list; the
+    last of them and the byte behind it are null where reading must not go on from there. What has a
+    default is missing in the footers of older files.
+    """
 
     blob: str
     etag: str
     size: int
+    bytes_read: int | None = None
+    blocks: int | None = None
+    last_block_id: str | None = None
+    last_block_end: int | None = None
     records: int
     tuples: int
     rejected: int
@@ -65,6 +76,13 @@ class BlobManifest(_Record):
     first_row: int
     landed_at: datetime
     gone_at: datetime | None
+
+    @property
+    def cursor(self) -> BlockCursor | None:
+        """Where reading goes on when the blob has grown; None if it has to be read whole."""
+        if self.blocks is None or self.last_block_id is None or self.last_block_end is None:
+            return None
+        return BlockCursor(self.last_block_id, self.blocks, self.last_block_end)
 
 
 class Manifest(_Record):
