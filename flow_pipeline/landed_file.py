@@ -175,7 +175,9 @@ class RowWriter:
 
     def carry_over(self, path: Path, first_row: int, rows: int) -> None:
         """Copy a blob's rows from the file that is replaced; only its row groups are read."""
-        if self._old is None:
+        if self._old is None or self._old.path != path:
+            if self._old is not None:
+                self._old.close()
             self._old = _OldRows(path)
         for table in self._old.rows(first_row, rows):
             self.extend(iter(table.to_batches()))
@@ -204,6 +206,7 @@ class _OldRows:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = pq.ParquetFile(path)
         metadata = self._file.metadata
         sizes = [metadata.row_group(no).num_rows for no in range(metadata.num_row_groups)]
