@@ -8,7 +8,8 @@ import dagster as dg
 from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import HOURS, hours_in, key_of
 from flow_pipeline.flowlog.schema import CONTAINERS
-from flow_pipeline.landing import LandedHour, verify_hours
+from flow_pipeline.landing import LandedHour
+from flow_pipeline.ledger import verify_hours
 
 BLOBS = dg.AssetKey(["flow_logs", "blobs"])
 FLOW_RECORDS = dg.AssetKey(["flow_logs", "flow_records"])

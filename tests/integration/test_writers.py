@@ -20,7 +20,8 @@ from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.lake import Lake
 from flow_pipeline.lake_views import connect
 from flow_pipeline.landed_file import LANDED_TUPLES, read_landing
-from flow_pipeline.landing import land_hour, verify_hours
+from flow_pipeline.landing import land_hour
+from flow_pipeline.ledger import verify_hours
 from flow_pipeline.partitions import hours_between, written_partition
 from tests.unit.blobs import HOUR, MINUTE, document, flow, put, record
 
