@@ -39,6 +39,18 @@ class FolderLocation:
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How long an account is waited for: a person at a terminal waits less than an hourly run.
+
+    `silence_seconds` without a byte is as good as a broken connection; a request that failed is
+    sent again after a multiple of `pause_seconds`.
+    """
+
+    silence_seconds: float = 60
+    pause_seconds: float = 1
+
+
+@dataclass(frozen=True)
 class AccountLocation:
     """A storage account's blob endpoint, and one container of it or (None) both.
 
@@ -50,6 +62,7 @@ class AccountLocation:
     account: str
     container: str | None
     credential: SecretStr | None = field(repr=False)
+    patience: Patience = Patience()
 
     @property
     def setting(self) -> str:

@@ -42,6 +42,7 @@ from flow_pipeline.errors import (
     SourceError,
     SourceUnreachable,
 )
+from flow_pipeline.flowlog.account_patience import connection_options
 from flow_pipeline.flowlog.blob_walk import Entry, HourWalk, ListedBlob
 from flow_pipeline.flowlog.schema import CONTAINERS
 from flow_pipeline.settings import AccountLocation
@@ -49,19 +50,8 @@ from flow_pipeline.settings import AccountLocation
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
-# Attempts are 2, 4, 8 … seconds apart, give or take one. A host that refuses or is not known is
-# given up after two retries, about six seconds; a busy service (503) after a minute.
-_CONNECTION: dict[str, Any] = {
-    "connection_timeout": 5,
-    "read_timeout": 60,
-    "retry_total": 8,
-    "retry_connect": 2,
-    "retry_read": 4,
-    "retry_status": 5,
-    "initial_backoff": 0,
-    "increment_base": 2,
-    "random_jitter_range": 1,
-    # Most blobs are smaller and so cost one request.
+# Most blobs are smaller and so cost one request.
+_DOWNLOAD_SIZES: dict[str, Any] = {
     "max_single_get_size": 4 * 1024 * 1024,
     "max_chunk_get_size": 4 * 1024 * 1024,
 }
@@ -190,12 +180,18 @@ def _connect(location: AccountLocation, container: str) -> ContainerClient:
             credential = _signed_in()
         except ClientAuthenticationError:
             raise _denied(location, container, None) from None
-    return ContainerClient(location.endpoint, container, credential=credential, **_CONNECTION)
+    return ContainerClient(
+        location.endpoint, container, credential=credential, **_options(location)
+    )
+
+
+def _options(location: AccountLocation) -> dict[str, Any]:
+    return connection_options(location.patience) | _DOWNLOAD_SIZES
 
 
 def _connect_by_string(location: AccountLocation, container: str, text: str) -> ContainerClient:
     try:
-        client = ContainerClient.from_connection_string(text, container, **_CONNECTION)
+        client = ContainerClient.from_connection_string(text, container, **_options(location))
     except ValueError:
         client = None
     if client is None or not _SECRET_IN_CONNECTION_STRING.search(text):
