@@ -44,6 +44,7 @@ from flow_pipeline.errors import (
 )
 from flow_pipeline.flowlog.account_patience import connection_options
 from flow_pipeline.flowlog.blob_walk import Entry, HourWalk, ListedBlob
+from flow_pipeline.flowlog.credential import CredentialKind, kind_of, secret_of
 from flow_pipeline.flowlog.schema import CONTAINERS
 from flow_pipeline.settings import AccountLocation
 
@@ -56,9 +57,7 @@ _DOWNLOAD_SIZES: dict[str, Any] = {
     "max_chunk_get_size": 4 * 1024 * 1024,
 }
 
-_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature|blobendpoint)=")
 _SECRET_IN_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature)=")
-_SAS = re.compile(r"(?:^|[?&])sig=")
 _CONTAINER_ABSENT = {"ContainerNotFound", "ContainerBeingDeleted"}
 _HTTP_UNAUTHENTICATED = 401
 _HTTP_FORBIDDEN = 403
@@ -161,12 +160,12 @@ def open_account(location: AccountLocation) -> list[AccountSource]:
 
 
 def _connect(location: AccountLocation, container: str) -> ContainerClient:
-    secret = location.credential.get_secret_value().strip() if location.credential else ""
-    if _CONNECTION_STRING.search(secret):
+    secret, kind = secret_of(location.credential), kind_of(location.credential)
+    if kind is CredentialKind.CONNECTION_STRING:
         return _connect_by_string(location, container, secret)
-    if _SAS.search(secret):
+    if kind is CredentialKind.SAS:
         credential = AzureSasCredential(secret.rpartition("?")[2])
-    elif secret:
+    elif kind is CredentialKind.ACCOUNT_KEY:
         credential = AzureNamedKeyCredential(location.account, _account_key(location, secret))
     elif location.endpoint.startswith("http://"):
         raise SettingError(
