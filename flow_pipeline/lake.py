@@ -215,7 +215,21 @@ class Lake:
 
     @classmethod
     def open(cls, root: Path, *, is_sample: bool = False) -> Lake:
-        """Open the lake, or begin one in an empty or absent directory.
+        """Open the lake, or begin one in an empty or absent directory. Raises as `find`."""
+        lake = cls.find(root, is_sample=is_sample)
+        if lake is not None:
+            return lake
+        marker = {"version": LAKE_VERSION, "is_sample": is_sample, "start": None}
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _write_marker(root, marker)
+        except OSError as error:
+            raise _unusable(root, error) from None
+        return cls(root, marker)
+
+    @classmethod
+    def find(cls, root: Path, *, is_sample: bool = False) -> Lake | None:
+        """Open the lake that is there, or None where one could begin. Writes nothing.
 
         Raises LakeVersionError for another layout, LakeError if the directory cannot be used, or
         if generated data would mix with real ones.
@@ -227,22 +241,16 @@ class Lake:
                 "ones, and directories named like partitions (name=value)",
                 "Set FLOW_LAKE to another directory",
             )
-        path = root / _MARKER
         try:
-            marker = _read_marker(path)
+            marker = _read_marker(root / _MARKER)
         except FileNotFoundError:
-            marker = {"version": LAKE_VERSION, "is_sample": is_sample, "start": None}
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-                if any(root.glob("*/_delta_log")):
-                    raise LakeError(
-                        f"The lake {root} has tables but no {_MARKER}",
-                        "A lake that this program wrote",
-                        f"Restore {_MARKER}, or set FLOW_LAKE to another directory",
-                    )
-                _write_marker(root, marker)
-            except OSError as error:
-                raise _unusable(root, error) from None
+            if any(root.glob("*/_delta_log")):
+                raise LakeError(
+                    f"The lake {root} has tables but no {_MARKER}",
+                    "A lake that this program wrote",
+                    f"Restore {_MARKER}, or set FLOW_LAKE to another directory",
+                ) from None
+            return None
         except (OSError, ValueError) as error:
             raise _unusable(root, error) from None
         if marker["version"] != LAKE_VERSION:

@@ -134,10 +134,16 @@ class Pipeline:
         `to` is the hour that is running; as a written hour it is the last one to land.
         """
         end = floor_hour(now or utc_now())
-        start = self.ensure_start()
+        return self.first_stale(self.ensure_start(), end), end
+
+    def first_stale(self, start: datetime, end: datetime) -> datetime:
+        """The earliest event hour that is not complete or not current; `end` if all are.
+
+        The hours of [start, end) are looked for, and what else is in the lake. Writes nothing.
+        """
         self.planner.refresh()
         if not self.planner.landed_hours():
-            return start, end
+            return start
         expected = set(hours_between(start, end))
         known = expected | self.planner.all_event_hours()
         stale: set[datetime] = {hour for hour in expected if not self.planner.is_complete(hour)}
@@ -147,7 +153,7 @@ class Pipeline:
             *self.planner.not_current("day", {hour.date() for hour in known}),
         ):
             stale.add(when if isinstance(when, datetime) else max(day_start(when), start))
-        return min(stale, default=end), end
+        return min(stale, default=end)
 
     def _stale_lookups(self) -> list[datetime]:
         """The written hours whose look-up is not what today's reference data would give."""
@@ -198,14 +204,19 @@ class Pipeline:
         with self.sources() as sources:
             found = [hour for source in sources if (hour := source.earliest_hour()) is not None]
         if not found:
-            raise SettingError(
-                "FLOW_SOURCES",
-                "no flow log was found in any source",
-                "at least one PT1H.json",
-                "Check that flow logs are switched on and write to these accounts, "
-                "or set FLOW_START to begin with empty hours",
-            )
+            raise no_flow_log()
         return min(found)
+
+
+def no_flow_log() -> SettingError:
+    """Where nothing says with which hour to begin."""
+    return SettingError(
+        "FLOW_SOURCES",
+        "no flow log was found in any source",
+        "at least one PT1H.json",
+        "Check that flow logs are switched on and write to these accounts, "
+        "or set FLOW_START to begin with empty hours",
+    )
 
 
 def written_hours(start: datetime, end: datetime, now: datetime | None = None) -> list[datetime]:

@@ -145,11 +145,28 @@ class Settings(BaseSettings):
         """
         if self.is_sample:
             return [FolderLocation(SAMPLE_DIR.absolute())]
-        return [_location(word) for word in self.sources]
+        return [source_location(word) for word in self.sources]
 
 
 def load_settings() -> Settings:
     """Read the environment and `.env`. Raises SettingError naming the first setting at fault."""
+    settings = read_settings()
+    if settings.country_db is not None and not settings.country_db.is_file():
+        raise SettingError(
+            "FLOW_COUNTRY_DB",
+            f"{settings.country_db} is no file",
+            "the path of a country database (.mmdb)",
+            "Correct the path, or leave the setting out to use the bundled database",
+        )
+    settings.source_locations()
+    return settings
+
+
+def read_settings() -> Settings:
+    """The settings without a look at what they name, for whoever examines each by itself.
+
+    Raises SettingError for a value that makes no sense and for a name that is nearly a setting's.
+    """
     try:
         settings = Settings()
     except UnicodeDecodeError:
@@ -168,14 +185,6 @@ def load_settings() -> Settings:
             "a value as .env.example describes it",
             f"Correct {name} in the environment or in .env",
         ) from None
-    if settings.country_db is not None and not settings.country_db.is_file():
-        raise SettingError(
-            "FLOW_COUNTRY_DB",
-            f"{settings.country_db} is no file",
-            "the path of a country database (.mmdb)",
-            "Correct the path, or leave the setting out to use the bundled database",
-        )
-    settings.source_locations()
     _refuse_misspelt()
     return settings
 
@@ -232,7 +241,8 @@ def _folder(word: str) -> FolderLocation:
     return FolderLocation(path)
 
 
-def _location(word: str) -> SourceLocation:
+def source_location(word: str) -> SourceLocation:
+    """What one word of FLOW_SOURCES names. Raises SettingError, which shows no secret."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", word):
         return _folder(word)
     try:
