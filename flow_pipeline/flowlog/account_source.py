@@ -75,6 +75,7 @@ class AccountSource:
         self._container = container
         self._client = _connect(location, container)
         self._walk = HourWalk(self.name, _ListedContainer(self._client, location, container))
+        self.walks = (self._walk,)
 
     def check(self) -> None:
         """Ask for a first blob, which needs no more rights than listing does.

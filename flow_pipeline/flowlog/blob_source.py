@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
-from flow_pipeline.flowlog.blob_walk import ListedBlob
+from flow_pipeline.flowlog.blob_walk import HourWalk, ListedBlob
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.settings import FolderLocation, SourceLocation
 
@@ -26,6 +26,11 @@ class BlobSource(Protocol):
 
     name: str
     """What the lake keeps as `source`: endpoint and container, or a folder's absolute path."""
+
+    @property
+    def walks(self) -> Sequence[HourWalk]:
+        """The walk through each of its containers, for whoever looks at more than an hour."""
+        ...
 
     def list_hour(self, hour: datetime) -> Iterator[ListedBlob]:
         """The blobs of one written hour (naive UTC), streamed, sorted by name.

@@ -53,20 +53,20 @@ class FolderSource:
                 "Point FLOW_SOURCES at the folder above those directories, or write a sample with: "
                 "flow-pipeline generate --out FOLDER",
             )
-        self._walks = [HourWalk(self.name, _Directory(item)) for item in self._directories]
+        self.walks = [HourWalk(self.name, _Directory(item)) for item in self._directories]
 
     def list_hour(self, hour: datetime) -> Iterator[ListedBlob]:
         """The blobs of one written hour (naive UTC), sorted by name.
 
         Raises SourceUnreachable where the folder has gone, SourceDenied where it may not be read.
         """
-        for walk in self._walks:
+        for walk in self.walks:
             yield from walk.list_hour(hour)
         self._check_present()
 
     def earliest_hour(self) -> datetime | None:
         """The first written hour that has a blob; None if there is none. Raises as list_hour."""
-        hours = [walk.earliest_hour() for walk in self._walks]
+        hours = [walk.earliest_hour() for walk in self.walks]
         self._check_present()
         return min((hour for hour in hours if hour is not None), default=None)
 
