@@ -15,8 +15,9 @@ import binascii
 import functools
 import logging
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,11 @@ from azure.core.exceptions import (
     ClientAuthenticationError,
     DeserializationError,
     HttpResponseError,
+    ResourceNotFoundError,
     ServiceRequestTimeoutError,
     ServiceResponseTimeoutError,
 )
-from azure.storage.blob import BlobPrefix, ContainerClient
+from azure.storage.blob import BlobClient, BlobPrefix, ContainerClient
 
 from flow_pipeline.errors import (
     BlobChanged,
@@ -44,6 +46,7 @@ from flow_pipeline.errors import (
 )
 from flow_pipeline.flowlog.account_patience import connection_options
 from flow_pipeline.flowlog.blob_walk import Entry, HourWalk, ListedBlob
+from flow_pipeline.flowlog.block_list import Block
 from flow_pipeline.flowlog.credential import CredentialKind, kind_of, secret_of
 from flow_pipeline.flowlog.schema import CONTAINERS
 from flow_pipeline.settings import AccountLocation
@@ -59,6 +62,7 @@ _DOWNLOAD_SIZES: dict[str, Any] = {
 
 _SECRET_IN_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature)=")
 _CONTAINER_ABSENT = {"ContainerNotFound", "ContainerBeingDeleted"}
+_NO_BLOCK_BLOB = "InvalidBlobType"
 _HTTP_UNAUTHENTICATED = 401
 _HTTP_FORBIDDEN = 403
 _HTTP_NOT_FOUND = 404
@@ -93,29 +97,63 @@ class AccountSource:
         """The first written hour that has a blob; None if there is none. Raises as check."""
         return self._walk.earliest_hour()
 
-    def read(self, blob: ListedBlob) -> Iterator[bytes]:
-        """The blob's bytes, in chunks of up to 4 MiB, every request pinned to the listed ETag.
+    def relist(self, blob: ListedBlob) -> ListedBlob | None:
+        """The blob as it is now; None if it is gone. One request. Raises as check."""
+        with _listing_failures(self._location, self._container):
+            try:
+                found = self._blob_client(blob).get_blob_properties()
+            except ResourceNotFoundError as error:
+                if _code(error) in _CONTAINER_ABSENT:
+                    raise
+                return None
+            return replace(blob, etag=_bare(found.etag), size=found.size)
+
+    def blocks(self, blob: ListedBlob) -> Sequence[Block] | None:
+        """The committed blocks of the content that was listed; None for no block blob.
+
+        One request. Raises as read.
+        """
+        etags: list[str] = []
+
+        def keep_etag(response: Any) -> None:
+            etags.append(_bare(response.http_response.headers.get("ETag", "")))
+
+        try:
+            committed, _ = self._blob_client(blob).get_block_list(
+                "committed", raw_response_hook=keep_etag
+            )
+        except AzureError as error:
+            if _code(error) == _NO_BLOCK_BLOB:
+                return None
+            raise _reading_failure(self._location, blob, error) from None
+        except DeserializationError:
+            raise _unreadable(self._location, blob, "its answer is no block list") from None
+        # A condition on the ETag is not among those that this request can carry.
+        if etags[-1] != blob.etag:
+            raise _changed(self._location, blob)
+        return [Block(block.id, block.size) for block in committed]
+
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+        """The blob's bytes from `start` on, in chunks of up to 4 MiB, pinned to the listed ETag.
 
         Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
         """
-        path = blob.blob.removeprefix(f"{self._container}/")
         try:
-            download = self._client.download_blob(
-                path, etag=blob.etag, match_condition=MatchConditions.IfNotModified
+            download = self._blob_client(blob).download_blob(
+                offset=start or None,
+                etag=f'"{blob.etag}"',
+                match_condition=MatchConditions.IfNotModified,
             )
             yield from download.chunks()
         except AzureError as error:
-            # A blob that is not there fails the condition too, before it is found to be missing.
-            is_gone = _status(error) == _HTTP_PRECONDITION_FAILED and not self._exists(path)
-            raise _reading_failure(self._location, blob, error, is_gone=is_gone) from None
+            raise _reading_failure(self._location, blob, error) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _exists(self, path: str) -> bool:
-        with _listing_failures(self._location, self._container):
-            return self._client.get_blob_client(path).exists()
+    def _blob_client(self, blob: ListedBlob) -> BlobClient:
+        return self._client.get_blob_client(blob.blob.removeprefix(f"{self._container}/"))
 
 
 class _ListedContainer:
@@ -136,7 +174,7 @@ class _ListedContainer:
         # The service lists by name.
         with _listing_failures(self._location, self.name):
             for item in self._client.list_blobs(name_starts_with=prefix):
-                yield Entry(item.name, item.etag, item.size)
+                yield Entry(item.name, _bare(item.etag), item.size)
 
 
 def open_account(location: AccountLocation) -> list[AccountSource]:
@@ -274,30 +312,45 @@ def _unreachable(location: AccountLocation, container: str, reason: str) -> Sour
     )
 
 
-def _reading_failure(
-    location: AccountLocation, blob: ListedBlob, error: AzureError, *, is_gone: bool
-) -> SourceError:
+def _reading_failure(location: AccountLocation, blob: ListedBlob, error: AzureError) -> SourceError:
     if _is_denied(error):
         return _denied(location, blob.blob.partition("/")[0], _code(error))
-    name = f"{blob.blob} of {location.endpoint}"
     status = _status(error)
-    if is_gone or status == _HTTP_NOT_FOUND:
+    if status == _HTTP_NOT_FOUND:
         return BlobGone(
-            f"{name} is gone",
+            f"{_blob_name(location, blob)} is gone",
             "Expected the blob that was listed a moment ago",
             "Run again: its hour is listed anew",
         )
+    # A blob that is not there fails the condition, too, before it is found to be missing.
     if status == _HTTP_PRECONDITION_FAILED:
-        return BlobChanged(
-            f"{name} changed after it was listed",
-            f"Expected the content with the ETag {blob.etag}",
-            "Run again: its hour is listed anew",
-        )
+        return _changed(location, blob)
+    return _unreadable(location, blob, _reason(error))
+
+
+def _changed(location: AccountLocation, blob: ListedBlob) -> BlobChanged:
+    return BlobChanged(
+        f"{_blob_name(location, blob)} changed after it was listed",
+        f"Expected the content with the ETag {blob.etag}",
+        "Run again: its hour is listed anew",
+    )
+
+
+def _unreadable(location: AccountLocation, blob: ListedBlob, reason: str) -> BlobUnreadable:
     return BlobUnreadable(
-        f"{name} could not be read: {_reason(error)}",
+        f"{_blob_name(location, blob)} could not be read: {reason}",
         "Expected the whole blob within the retries",
         "Run again; if it stays so, look at the blob in the Azure portal",
     )
+
+
+def _blob_name(location: AccountLocation, blob: ListedBlob) -> str:
+    return f"{blob.blob} of {location.endpoint}"
+
+
+def _bare(etag: str) -> str:
+    """An ETag as a listing has it; headers put it in quotes."""
+    return etag.strip('"')
 
 
 def _container_missing(location: AccountLocation, container: str | None) -> ContainerMissing:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from flow_pipeline.flowlog.blob_walk import HourWalk, ListedBlob
+from flow_pipeline.flowlog.block_list import Block
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.settings import FolderLocation, SourceLocation
 
@@ -46,11 +47,26 @@ class BlobSource(Protocol):
         """
         ...
 
-    def read(self, blob: ListedBlob) -> Iterator[bytes]:
-        """The content that was listed, in chunks of up to 4 MiB.
+    def relist(self, blob: ListedBlob) -> ListedBlob | None:
+        """The same blob as it is now; None if it is gone. At most one request.
 
-        Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied, possibly after the last chunk:
-        what was read counts only when the iterator has ended by itself.
+        Raises SourceError.
+        """
+        ...
+
+    def blocks(self, blob: ListedBlob) -> Sequence[Block] | None:
+        """The blocks of the content that was listed, in order; None where there are no such things.
+
+        At most one request. Raises as read.
+        """
+        ...
+
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+        """The content that was listed, from the byte `start` on, in chunks of up to 4 MiB.
+
+        Raises BlobChanged or BlobGone, possibly after the last chunk: what was read counts only
+        when the iterator has ended by itself, and `relist` tells what became of the blob. Raises
+        BlobUnreadable or SourceDenied where trying again is of no use.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -70,8 +71,19 @@ class FolderSource:
         self._check_present()
         return min((hour for hour in hours if hour is not None), default=None)
 
-    def read(self, blob: ListedBlob) -> Iterator[bytes]:
-        """The file's bytes, in chunks of up to 4 MiB.
+    def relist(self, blob: ListedBlob) -> ListedBlob | None:
+        """The file as it is now; None if it is gone. Raises as list_hour."""
+        container, _, path = blob.blob.partition("/")
+        entries = _Directory(self._parent / container).entries_below(path.removesuffix(BLOB_NAME))
+        found = next((entry for entry in entries if entry.path == path), None)
+        self._check_present()
+        return None if found is None else replace(blob, etag=found.etag, size=found.size)
+
+    def blocks(self, blob: ListedBlob) -> None:
+        """A file has no blocks: when it has changed it is read whole."""
+
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+        """The file's bytes from `start` on, in chunks of up to 4 MiB.
 
         Raises BlobGone, BlobUnreadable, and BlobChanged, which may come after the last chunk: what
         was read counts only when the iterator has ended by itself.
@@ -80,6 +92,7 @@ class FolderSource:
             with (self._parent / blob.blob).open("rb") as file:
                 if _etag(os.fstat(file.fileno())) != blob.etag:
                     raise _changed(blob)
+                file.seek(start)
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
                 if _etag(os.fstat(file.fileno())) != blob.etag:
