@@ -32,7 +32,12 @@ from azure.core.exceptions import (
     ServiceRequestTimeoutError,
     ServiceResponseTimeoutError,
 )
-from azure.storage.blob import BlobClient, BlobPrefix, ContainerClient
+from azure.storage.blob import (
+    BlobClient,
+    BlobPrefix,
+    ContainerClient,
+    StorageStreamDownloader,
+)
 
 from flow_pipeline.errors import (
     BlobChanged,
@@ -139,18 +144,28 @@ class AccountSource:
         Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
         """
         try:
-            download = self._blob_client(blob).download_blob(
-                offset=start or None,
-                etag=f'"{blob.etag}"',
-                match_condition=MatchConditions.IfNotModified,
-            )
-            yield from download.chunks()
+            yield from self._download(blob, offset=start or None).chunks()
+        except AzureError as error:
+            raise _reading_failure(self._location, blob, error) from None
+
+    def peek(self, blob: ListedBlob, size: int) -> bytes:
+        """The first bytes of the content that was listed. One request. Raises as read."""
+        # The service refuses a range of nothing.
+        if not blob.size:
+            return b""
+        try:
+            return self._download(blob, offset=0, length=size).readall()
         except AzureError as error:
             raise _reading_failure(self._location, blob, error) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _download(self, blob: ListedBlob, **span: int | None) -> StorageStreamDownloader[bytes]:
+        return self._blob_client(blob).download_blob(
+            **span, etag=f'"{blob.etag}"', match_condition=MatchConditions.IfNotModified
+        )
 
     def _blob_client(self, blob: ListedBlob) -> BlobClient:
         return self._client.get_blob_client(blob.blob.removeprefix(f"{self._container}/"))

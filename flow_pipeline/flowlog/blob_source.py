@@ -70,6 +70,13 @@ class BlobSource(Protocol):
         """
         ...
 
+    def peek(self, blob: ListedBlob, size: int) -> bytes:
+        """The first `size` bytes of the content that was listed, or all there are. Raises as read.
+
+        At most one request.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

@@ -110,6 +110,11 @@ class FolderSource:
                 "Correct its permissions or the disk, then run again",
             ) from error
 
+    def peek(self, blob: ListedBlob, size: int) -> bytes:
+        """The first bytes of the file. Raises as read."""
+        beginning = next(self.read(blob), b"")
+        return beginning[:size]
+
     def close(self) -> None:
         """Nothing is held open."""
 
