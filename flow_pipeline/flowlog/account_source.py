@@ -144,7 +144,7 @@ class AccountSource:
         Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
         """
         try:
-            yield from self._download(blob, offset=start or None).chunks()
+            yield from self._download(blob, start or None).chunks()
         except AzureError as error:
             raise _reading_failure(self._location, blob, error) from None
 
@@ -154,7 +154,7 @@ class AccountSource:
         if not blob.size:
             return b""
         try:
-            return self._download(blob, offset=0, length=size).readall()
+            return self._download(blob, 0, size).readall()
         except AzureError as error:
             raise _reading_failure(self._location, blob, error) from None
 
@@ -162,9 +162,14 @@ class AccountSource:
         """Close the connections."""
         self._client.close()
 
-    def _download(self, blob: ListedBlob, **span: int | None) -> StorageStreamDownloader[bytes]:
+    def _download(
+        self, blob: ListedBlob, offset: int | None, length: int | None = None
+    ) -> StorageStreamDownloader[bytes]:
         return self._blob_client(blob).download_blob(
-            **span, etag=f'"{blob.etag}"', match_condition=MatchConditions.IfNotModified
+            offset,
+            length,
+            etag=f'"{blob.etag}"',
+            match_condition=MatchConditions.IfNotModified,
         )
 
     def _blob_client(self, blob: ListedBlob) -> BlobClient:

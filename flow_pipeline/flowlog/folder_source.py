@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from flow_pipeline.errors import (
     BlobChanged,
@@ -88,13 +90,27 @@ class FolderSource:
         Raises BlobGone, BlobUnreadable, and BlobChanged, which may come after the last chunk: what
         was read counts only when the iterator has ended by itself.
         """
+        with self._open(blob) as file:
+            file.seek(start)
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def peek(self, blob: ListedBlob, size: int) -> bytes:
+        """The first bytes of the file. Raises as read."""
+        with self._open(blob) as file:
+            return file.read(size)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    @contextmanager
+    def _open(self, blob: ListedBlob) -> Generator[BinaryIO]:
+        """The file, which has to be the same before and after it is read."""
         try:
             with (self._parent / blob.blob).open("rb") as file:
                 if _etag(os.fstat(file.fileno())) != blob.etag:
                     raise _changed(blob)
-                file.seek(start)
-                while chunk := file.read(CHUNK_BYTES):
-                    yield chunk
+                yield file
                 if _etag(os.fstat(file.fileno())) != blob.etag:
                     raise _changed(blob)
         except (FileNotFoundError, NotADirectoryError):
@@ -109,14 +125,6 @@ class FolderSource:
                 "Expected a file that this user may read",
                 "Correct its permissions or the disk, then run again",
             ) from error
-
-    def peek(self, blob: ListedBlob, size: int) -> bytes:
-        """The first bytes of the file. Raises as read."""
-        beginning = next(self.read(blob), b"")
-        return beginning[:size]
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
     def _check_present(self) -> None:
         """A folder that was unmounted or moved must not pass for one without blobs."""
