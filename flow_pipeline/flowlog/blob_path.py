@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 BLOB_NAME = "PT1H.json"
 
@@ -28,6 +29,30 @@ _PATH = re.compile(
 _RESOURCE_KEY = re.compile(r"(?:flowLog)?resourceId=", re.IGNORECASE)
 _MAC = re.compile(r"(?:^|/)macAddress=([^/]*)/", re.IGNORECASE)
 _YEAR = re.compile(r"(?:^|.*/)y=[0-9]{4}/", re.DOTALL)
+
+_ANY_RESOURCE = r"/SUBSCRIPTIONS/[^/]+/RESOURCEGROUPS/[^/]+/PROVIDERS/"
+
+
+class PathShape(StrEnum):
+    """What the part of a path above the years names."""
+
+    NSG = "NSG"
+    VNET = "VNet flow log"
+    VNET_SHORT = "VNet flow log, short form"
+    FOREIGN = "another service"
+    UNKNOWN = "not understood"
+
+
+_SHAPES = {
+    PathShape.NSG: rf"resourceId={_ANY_RESOURCE}MICROSOFT\.NETWORK/NETWORKSECURITYGROUPS/[^/]+/",
+    PathShape.VNET: rf"flowLogResourceID={_ANY_RESOURCE}MICROSOFT\.NETWORK/NETWORKWATCHERS/[^/]+"
+    r"/FLOWLOGS/[^/]+/",
+    PathShape.VNET_SHORT: r"flowLogResourceID=/[^/_]+_[^/]+/[^/_]+_[^/]+/",
+    PathShape.FOREIGN: r"(?:flowLog)?resourceId=/.*/PROVIDERS/[^/]+/.+",
+}
+_SHAPE_PATTERNS = {
+    shape: re.compile(pattern, re.IGNORECASE | re.DOTALL) for shape, pattern in _SHAPES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,14 @@ def parse_blob_path(blob: str) -> BlobPath | None:
         written_hour=written_hour,
         mac=mac[1] if mac else None,
     )
+
+
+def shape_of(resource_prefix: str) -> PathShape:
+    """What a prefix directly above a level of years names; it ends with `/`."""
+    for shape, pattern in _SHAPE_PATTERNS.items():
+        if pattern.fullmatch(resource_prefix):
+            return shape
+    return PathShape.UNKNOWN
 
 
 def is_year_prefix(prefix: str) -> bool:
