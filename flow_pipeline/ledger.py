@@ -40,7 +40,9 @@ def verify_hours(lake: Lake, hours: Sequence[datetime]) -> tuple[list[str], list
             )
             found_in = {
                 row["blob"]: (row["count_all"], row["reject_reason_count"])
-                for row in table.group_by("blob")
+                # Each row group brings a dictionary of its own.
+                for row in table.unify_dictionaries()
+                .group_by("blob")
                 .aggregate([([], "count_all"), ("reject_reason", "count")])
                 .to_pylist()
             }
