@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_pipeline.errors import BlobChanged, LakeBusy, SourceUnreachable
+from flow_pipeline.errors import BlobChanged, BlobUnreadable, LakeBusy, SourceUnreachable
 from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA, VNET_CONTAINER
-from flow_pipeline.lake import Lake
+from flow_pipeline.lake import ATTEMPTS, Lake
 from flow_pipeline.lake_views import connect
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, Manifest, read_landing
 from flow_pipeline.landing import LandedHour, land_hour
@@ -54,22 +55,27 @@ class CountedFolder(FolderSource):
         super().__init__(path)
         self.blobs_read: list[str] = []
 
-    def read(self, blob: ListedBlob) -> Iterator[bytes]:
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
         self.blobs_read.append(blob.blob)
-        yield from super().read(blob)
+        yield from super().read(blob, start)
 
 
-class RestlessFolder(FolderSource):
-    """A folder in which something happens between listing and reading, as often as it is told."""
+class RestlessFolder(CountedFolder):
+    """A folder in which things happen: one at each read that begins, before it or in its middle."""
 
-    def __init__(self, path: Path, happenings: Sequence[Callable[[], object]]) -> None:
+    def __init__(
+        self, path: Path, happenings: Sequence[Callable[[], object]], *, after_chunks: int = 0
+    ) -> None:
         super().__init__(path)
         self._happenings = list(happenings)
+        self._after_chunks = after_chunks
 
-    def read(self, blob: ListedBlob) -> Iterator[bytes]:
-        if self._happenings:
-            self._happenings.pop(0)()
-        yield from super().read(blob)
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+        happens = self._happenings.pop(0) if self._happenings else None
+        for chunk_no, chunk in enumerate(chain([b""], super().read(blob, start))):
+            if chunk_no == self._after_chunks and happens:
+                happens()
+            yield chunk
 
 
 def land(
@@ -386,18 +392,49 @@ class TestAgain:
 
 
 class TestAChangingSource:
-    def test_a_blob_that_changes_while_it_is_read_is_read_again(
+    def test_a_blob_that_changes_before_it_is_read_is_started_over_and_no_other(
         self, lake: Lake, folder: Path
     ) -> None:
-        put_flows(folder, flow(HOUR))
+        for mac in "ABC":
+            put_flows(folder, flow(HOUR), mac=mac)
 
         def grow() -> None:
-            put_flows(folder, flow(HOUR), flow(HOUR + SECOND))
+            put_flows(folder, flow(HOUR), flow(HOUR + SECOND), mac="B")
 
-        landed = land(lake, RestlessFolder(folder, [grow]))
-        assert landed.tuples == 2
+        source = RestlessFolder(folder, [lambda: None, grow])
+        landed = land(lake, source)
+        assert source.blobs_read == [blob_name(mac=mac) for mac in "ABBC"]
+        assert (landed.tuples, landed.blobs_read) == (4, 3)
+        assert manifest(lake).blobs[1].size == (folder / blob_name(mac="B")).stat().st_size
         assert version(lake) == 1
         assert parquet_files(lake) == {landing.file.path for landing in landings(lake)}
+
+    def test_a_blob_that_changes_in_the_middle_takes_its_rows_back(
+        self, lake: Lake, folder: Path
+    ) -> None:
+        for mac in "AC":
+            put(folder, document(record([f"{mac}{number}" for number in range(40_000)])), mac=mac)
+        put(folder, document(record(["D"])), mac="D")
+        land(lake, folder)
+        # Two chunks of 4 MiB, with more tuples in the first than a batch holds.
+        put(folder, document(record([f"{number:>99}" for number in range(70_000)])), mac="B")
+        put(folder, document(record(["new"])), mac="D")
+        new = document(record(["B0", "B1"]))
+
+        source = RestlessFolder(folder, [lambda: put(folder, new, mac="B")], after_chunks=1)
+        landed = land(lake, source)
+        assert source.blobs_read == [blob_name(mac=mac) for mac in "BBD"]
+        [landing] = landings(lake)
+        raw = pq.read_table(landing.file.path, columns=["raw"], partitioning=None)["raw"]
+        expected = {mac: [f"{mac}{number}" for number in range(40_000)] for mac in "AC"}
+        assert raw.to_pylist() == [*expected["A"], "B0", "B1", *expected["C"], "new"]
+        assert [blob.first_row for blob in landing.manifest.blobs] == [0, 40_000, 40_002, 80_002]
+        assert landing.manifest.blobs[1].bytes_read == len(new)
+        # What was fetched for nothing was fetched all the same.
+        assert landed.bytes_read > 4 * 1024 * 1024
+        assert verify_hours(lake, [HOUR]) == ([], [])
+        found = {path for path in parquet_files(lake) if path != landing.file.path}
+        assert len(found) == 1, "the file of the first landing, which may still be read"
 
     def test_a_blob_that_is_deleted_before_it_is_read_was_never_there(
         self, lake: Lake, folder: Path
@@ -406,6 +443,41 @@ class TestAChangingSource:
         put_flows(folder, flow(HOUR), mac="B")
         landed = land(lake, RestlessFolder(folder, [path.unlink]))
         assert (landed.blobs, landed.tuples) == (1, 1)
+
+    @pytest.mark.parametrize("after_chunks", [0, 1])
+    def test_a_blob_that_was_landed_and_is_deleted_while_it_is_read_keeps_its_rows(
+        self, lake: Lake, folder: Path, after_chunks: int
+    ) -> None:
+        path = folder / put_flows(folder, flow(HOUR), mac="A")
+        put_flows(folder, flow(HOUR), mac="B")
+        land(lake, folder)
+        before, rows_before = manifest(lake), rows(lake)
+        put(folder, document(record([f"{number:>99}" for number in range(70_000)])), mac="A")
+
+        def delete() -> None:
+            # Growing first, because a file that is open can be read on after it was deleted.
+            put_flows(folder, mac="A")
+            path.unlink()
+
+        later = SETTLED + MINUTE
+        source = RestlessFolder(folder, [delete], after_chunks=after_chunks)
+        landed = land(lake, source, at=later)
+        assert not landed.changed
+        assert rows(lake) == rows_before
+        assert [blob.gone_at for blob in manifest(lake).blobs] == [later, None]
+        assert manifest(lake).blobs[0].size == before.blobs[0].size
+        assert verify_hours(lake, [HOUR]) == ([], [])
+
+    def test_a_blob_that_vanishes_from_one_source_is_read_from_the_other(
+        self, lake: Lake, folder: Path, tmp_path: Path
+    ) -> None:
+        second = new_folder(tmp_path / "second")
+        path = folder / put_flows(folder, flow(HOUR))
+        put_flows(second, flow(HOUR), flow(HOUR + SECOND))
+        landed = land(lake, RestlessFolder(folder, [path.unlink]), second)
+        assert (landed.blobs, landed.tuples) == (1, 2)
+        assert {row["source"] for row in rows(lake)} == {str(second)}
+        assert version(lake) == 1
 
     def test_a_blob_that_never_rests_is_an_error_and_leaves_nothing(
         self, lake: Lake, folder: Path, tmp_path: Path
@@ -418,9 +490,23 @@ class TestAChangingSource:
         def grow() -> None:
             put_flows(folder, *[flow(HOUR)] * next(counts))
 
+        source = RestlessFolder(folder, [grow] * 100)
         with pytest.raises(BlobChanged, match="changed while it was read"):
-            land(lake, quiet, RestlessFolder(folder, [grow] * 100))
+            land(lake, quiet, source)
+        assert len(source.blobs_read) == ATTEMPTS
         assert landings(lake) == []
+        assert parquet_files(lake) == set()
+
+    def test_a_blob_that_comes_shorter_than_it_was_listed_is_an_error(
+        self, lake: Lake, folder: Path
+    ) -> None:
+        class ShortFolder(FolderSource):
+            def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+                yield b"".join(super().read(blob, start))[:-1]
+
+        put_flows(folder, flow(HOUR))
+        with pytest.raises(BlobUnreadable, match=r"came as \d+ bytes"):
+            land(lake, ShortFolder(folder))
         assert parquet_files(lake) == set()
 
     def test_a_landing_that_was_overtaken_lands_again(self, lake: Lake, folder: Path) -> None:
