@@ -49,10 +49,15 @@ class _Retries(RetryPolicy[Any, Any]):
     """
 
     def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """Send, and try again as long as it may help."""
+        """Send, and try again as long as it may help; a hook sees the last answer only."""
+        options = request.context.options
         for option in _OF_THE_SECOND_REGION:
-            request.context.options.pop(option, None)
+            options.pop(option, None)
+        # The storage library forgets the hook when the first try comes to no answer at all.
+        hook = options.pop("raw_response_hook", None)
         response = super().send(request)
+        if hook is not None:
+            hook(response)
         # The storage library reads it from every response, to ask the same region again.
         response.http_response.location_mode = None
         return response

@@ -13,9 +13,10 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hashlib
 import logging
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -26,18 +27,12 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
-    DeserializationError,
     HttpResponseError,
     ResourceNotFoundError,
     ServiceRequestTimeoutError,
     ServiceResponseTimeoutError,
 )
-from azure.storage.blob import (
-    BlobClient,
-    BlobPrefix,
-    ContainerClient,
-    StorageStreamDownloader,
-)
+from azure.storage.blob import BlobClient, BlobPrefix, ContainerClient
 
 from flow_pipeline.errors import (
     BlobChanged,
@@ -59,11 +54,12 @@ from flow_pipeline.settings import AccountLocation
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
-# Most blobs are smaller and so cost one request.
-_DOWNLOAD_SIZES: dict[str, Any] = {
-    "max_single_get_size": 4 * 1024 * 1024,
-    "max_chunk_get_size": 4 * 1024 * 1024,
-}
+# The most of which the service tells a checksum; many blobs are smaller and cost one request.
+_CHUNK_BYTES = 4 * 1024 * 1024
+_TRIES_AT_A_RANGE = 3
+
+# What the client raises for an answer that no storage service gives: it counts on every part of it.
+_STRANGE_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
 
 _SECRET_IN_CONNECTION_STRING = re.compile(r"(?i:accountkey|sharedaccesssignature)=")
 _CONTAINER_ABSENT = {"ContainerNotFound", "ContainerBeingDeleted"}
@@ -131,7 +127,7 @@ class AccountSource:
             if _code(error) == _NO_BLOCK_BLOB:
                 return None
             raise _reading_failure(self._location, blob, error) from None
-        except DeserializationError:
+        except _STRANGE_ANSWER:
             raise _unreadable(self._location, blob, "its answer is no block list") from None
         # A condition on the ETag is not among those that this request can carry.
         if etags[-1] != blob.etag:
@@ -143,34 +139,51 @@ class AccountSource:
 
         Raises BlobChanged, BlobGone, BlobUnreadable, SourceDenied.
         """
-        try:
-            yield from self._download(blob, start or None).chunks()
-        except AzureError as error:
-            raise _reading_failure(self._location, blob, error) from None
+        for begin in range(start, blob.size, _CHUNK_BYTES):
+            yield self._read_range(blob, begin, min(begin + _CHUNK_BYTES, blob.size))
 
     def peek(self, blob: ListedBlob, size: int) -> bytes:
         """The first bytes of the content that was listed. One request. Raises as read."""
-        # The service refuses a range of nothing.
-        if not blob.size:
-            return b""
-        try:
-            return self._download(blob, 0, size).readall()
-        except AzureError as error:
-            raise _reading_failure(self._location, blob, error) from None
+        return next(self.read(replace(blob, size=min(size, blob.size))), b"")
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _download(
-        self, blob: ListedBlob, offset: int | None, length: int | None = None
-    ) -> StorageStreamDownloader[bytes]:
-        return self._blob_client(blob).download_blob(
-            offset,
-            length,
-            etag=f'"{blob.etag}"',
-            match_condition=MatchConditions.IfNotModified,
-        )
+    def _read_range(self, blob: ListedBlob, start: int, end: int) -> bytes:
+        """The bytes [start, end), which are at least one, held against what is said of them.
+
+        The client takes what it gets: a body that ends early, or is damaged on its way by whatever
+        takes part in an encrypted connection, would leave a hole that nobody sees.
+        """
+        answers: list[Mapping[str, str]] = []
+
+        def keep_headers(response: Any) -> None:
+            answers.append(response.http_response.headers)
+
+        for _ in range(_TRIES_AT_A_RANGE):
+            try:
+                content = (
+                    self._blob_client(blob)
+                    .download_blob(
+                        start,
+                        end - start,
+                        etag=f'"{blob.etag}"',
+                        match_condition=MatchConditions.IfNotModified,
+                        headers={"x-ms-range-get-content-md5": "true"},
+                        raw_response_hook=keep_headers,
+                    )
+                    .readall()
+                )
+            except AzureError as error:
+                raise _reading_failure(self._location, blob, error) from None
+            except _STRANGE_ANSWER:
+                continue
+            if _bare(answers[-1].get("ETag", "")) != blob.etag:
+                raise _changed(self._location, blob)
+            if _is_range(content, start, end, answers[-1]):
+                return content
+        raise _unreadable(self._location, blob, "it arrives incomplete or damaged")
 
     def _blob_client(self, blob: ListedBlob) -> BlobClient:
         return self._client.get_blob_client(blob.blob.removeprefix(f"{self._container}/"))
@@ -244,7 +257,8 @@ def _connect(location: AccountLocation, container: str) -> ContainerClient:
 
 
 def _options(location: AccountLocation) -> dict[str, Any]:
-    return connection_options(location.patience) | _DOWNLOAD_SIZES
+    # A chunk is one request, whose answer can be told apart from others.
+    return connection_options(location.patience) | {"max_single_get_size": _CHUNK_BYTES}
 
 
 def _connect_by_string(location: AccountLocation, container: str, text: str) -> ContainerClient:
@@ -311,7 +325,7 @@ def _listing_failures(location: AccountLocation, container: str) -> Generator[No
         yield
     except AzureError as error:
         raise _listing_failure(location, container, error) from None
-    except DeserializationError:
+    except _STRANGE_ANSWER:
         raise _unreachable(location, container, "its answer is no listing of blobs") from None
 
 
@@ -366,6 +380,17 @@ def _unreadable(location: AccountLocation, blob: ListedBlob, reason: str) -> Blo
 
 def _blob_name(location: AccountLocation, blob: ListedBlob) -> str:
     return f"{blob.blob} of {location.endpoint}"
+
+
+def _is_range(content: bytes, start: int, end: int, headers: Mapping[str, str]) -> bool:
+    """Whether these are the bytes that the headers are about, and those that were asked for."""
+    if len(content) != end - start:
+        return False
+    if not headers.get("Content-Range", "").startswith(f"bytes {start}-{end - 1}/"):
+        return False
+    found = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    # Not every endpoint tells a checksum.
+    return headers.get("Content-MD5", found) == found
 
 
 def _bare(etag: str) -> str:
