@@ -1,4 +1,4 @@
-"""The command line: `flow-pipeline generate | run | sql | dev`.
+"""The command line: `flow-pipeline generate | run | sql | doctor | dev`.
 
 Belongs here: options, progress bars, tables, exit codes. What a command does belongs to the
 modules that it calls. Exit code 0: done; 1: something failed; 2: a setting or an option is wrong.
@@ -10,15 +10,16 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,24 @@ from rich.text import Text
 from flow_pipeline import progress
 from flow_pipeline.errors import FlowPipelineError, QueryError, SettingError
 from flow_pipeline.partitions import HOUR, day_start, utc_now
-from flow_pipeline.settings import SAMPLE_DIR, Settings, load_settings, parse_hour
+from flow_pipeline.settings import (
+    SAMPLE_DIR,
+    Settings,
+    load_settings,
+    parse_hour,
+    read_settings,
+)
+
+if TYPE_CHECKING:
+    from flow_pipeline.doctor import (
+        ContainerReport,
+        Credential,
+        Diagnosis,
+        Finding,
+        LakeReport,
+        RunPlan,
+        SourceReport,
+    )
 
 app = typer.Typer(
     help="Understand Azure flow logs: from the blobs to the day's top ports, sources, targets.\n\n"
@@ -112,6 +130,24 @@ def sql(
     Example: `flow-pipeline sql "from top_ports_daily order by date, rank"`
     """
     _sql(_settings(sample), query, as_csv)
+
+
+@app.command()
+def doctor(sample: _Sample = False) -> None:
+    """Say what is wrong with sources and settings, and what a run would do, before anything runs.
+
+    For each source: whether it answers, by which kind of credential, what is in it since when, how
+    much a day; then threat feeds, country database, lake and disk. For each problem the remedy.
+    Reads little and writes nothing. Exit status 1 if something would stop a run.
+    """
+    from flow_pipeline.doctor import examine
+
+    settings = _settings(sample, read_settings)
+    with _progress():
+        diagnosis = examine(settings, utc_now(), _sample_day() if settings.is_sample else None)
+    _show_diagnosis(diagnosis)
+    if not diagnosis.would_run:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -261,6 +297,146 @@ def _show_problems(blobs: list[Any]) -> None:
         _out.print(f"  … and {len(lines) - _PROBLEMS_SHOWN} more")
 
 
+def _show_diagnosis(diagnosis: Diagnosis) -> None:
+    for source in diagnosis.sources:
+        _show_source(source, diagnosis.now)
+    lines = [("countries", diagnosis.reference.country_database or "none")]
+    for feed in diagnosis.reference.feeds:
+        read = "not read" if feed.entries is None else f"{feed.entries:,} entries"
+        told = "a web address, which is not asked here" if feed.is_url else read
+        lines.append(("threat feed", f"{feed.name}: {told}"))
+    _show_part("Reference data", lines)
+    _show_lake(diagnosis.lake, is_sample=diagnosis.is_sample)
+    if diagnosis.plan is not None:
+        _show_plan(diagnosis.plan)
+    _show_findings(diagnosis.findings)
+    _out.print(
+        f"\nLooked at with {diagnosis.list_calls:,} list calls and "
+        f"{decimal(diagnosis.bytes_read)} read of blobs. Nothing was written."
+    )
+
+
+def _show_lake(lake: LakeReport, *, is_sample: bool) -> None:
+    kind = "generated data" if is_sample else "real data"
+    if not lake.is_usable:
+        told = "cannot be used"
+    elif lake.version is None:
+        told = "is not there yet; a run makes it"
+    elif not lake.hours:
+        told = f"layout {lake.version}, for {kind}; nothing is landed yet"
+    else:
+        told = (
+            f"layout {lake.version}, {kind}: {lake.tuples:,} tuples of {lake.hours:,} written "
+            f"hours, {_hour(lake.first_hour)} to {_hour(lake.last_hour)}"
+        )
+    lines = [("lake", told)]
+    if lake.free_bytes is not None:
+        lines.append(("free space", decimal(lake.free_bytes)))
+    _show_part(f"Lake {lake.path}", lines)
+
+
+def _show_plan(plan: RunPlan) -> None:
+    lines = [
+        ("event hours", f"from {_hour(plan.start)} until before {_hour(plan.end)}"),
+        ("written hours", f"{plan.written_hours:,} to look at"),
+    ]
+    if plan.new_hours:
+        size, in_lake = decimal(plan.blob_bytes), decimal(plan.lake_bytes)
+        told = f"{plan.new_hours:,} hours, about {size}; about {in_lake} in the lake"
+        lines.append(("not landed yet", told))
+    _show_part("What a run would do", lines)
+
+
+def _show_source(source: SourceReport, now: datetime) -> None:
+    lines = [("reachable", "yes" if source.is_open else "no: see below")]
+    if source.credential is not None:
+        lines.append(("credential", _told_of(source.credential)))
+    _show_part(source.name, lines)
+    for container in source.containers:
+        _show_container(container, now)
+    _show_lines([("not there", name) for name in source.missing_containers])
+
+
+def _told_of(credential: Credential) -> str:
+    terms = credential.terms
+    if terms is None:
+        return str(credential.kind)
+    ends = f"ends {terms.expires_at:%Y-%m-%d %H:%M} UTC" if terms.expires_at else "no end told"
+    rights = terms.rights
+    may = "rights not told"
+    if rights is not None:
+        words = (("l", "list"), ("r", "read"))
+        may = "may " + " and ".join(w if letter in rights else f"not {w}" for letter, w in words)
+    policy = "; what it does not tell stands in an access policy" if terms.has_policy else ""
+    return f"{credential.kind} (SAS: {ends}, {may}{policy})".replace("SAS (SAS: ", "SAS (")
+
+
+def _show_container(container: ContainerReport, now: datetime) -> None:
+    survey = container.survey
+    _show_lines([("container", survey.container)])
+    if not survey.resources:
+        _show_lines([("  paths", "none with a written hour")])
+        return
+    shapes = ", ".join(f"{count:,} x {shape}" for shape, count in survey.shapes().items())
+    lag = container.lag(now)
+    ended = f"ended {_ago(lag)} ago" if lag else "which is running"
+    versions = ", ".join(
+        f"{version} in {count}" for version, count in sorted(container.versions.items())
+    )
+    changed = f"; {container.unread} changed meanwhile" if container.unread else ""
+    lines = [
+        ("  paths", shapes + ("" if survey.is_whole else ", of those looked at")),
+        ("  hours", f"{_hour(survey.first_hour)} to {_hour(survey.last_hour)}, {ended}"),
+        ("  NICs", f"{len(survey.nics):,} since {_hour(survey.hours[-1].hour)}"),
+        ("  versions", f"{versions or 'none'} of {len(container.peeked)} blobs{changed}"),
+    ]
+    hours, rate = container.whole_hours(now), container.bytes_an_hour(now)
+    if rate is not None:
+        least = "" if all(hour.is_whole for hour in hours) else "at least "
+        blobs, size = sum(hour.blobs for hour in hours), sum(hour.bytes for hour in hours)
+        of = f"{blobs:,} blobs, {decimal(size)} in {len(hours)} hours"
+        lines.append(("  volume", f"{least}about {decimal(round(rate * 24))} a day ({of})"))
+    _show_lines(lines)
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    if not findings:
+        _out.print("\n[bold green]Nothing is wrong: a run can start[/bold green]")
+        return
+    problems = sum(finding.severity == "problem" for finding in findings)
+    _out.print(
+        f"\n[bold]Problems: {problems}, warnings: {len(findings) - problems}[/bold]"
+        + ("" if problems else "; a run can start")
+    )
+    for finding in findings:
+        is_problem = finding.severity == "problem"
+        mark = Text(f"  {finding.severity}: ", style="bold red" if is_problem else "bold yellow")
+        _out.print(mark + Text(_printable(f"{finding.culprit}.")), soft_wrap=True)
+        _out.print(Text(_printable(f"    {finding.expected}.")), soft_wrap=True)
+        _out.print(Text(_printable(f"    {finding.remedy}."), style="bold"), soft_wrap=True)
+
+
+def _show_part(title: str, lines: Sequence[tuple[str, str]]) -> None:
+    _out.print()
+    _out.print(Text(_printable(title), style="bold"), soft_wrap=True)
+    _show_lines(lines)
+
+
+def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
+    for label, told in lines:
+        _out.print(Text(f"  {label:<14}", style="dim") + Text(_printable(told)), soft_wrap=True)
+
+
+def _hour(hour: datetime | None) -> str:
+    return "never" if hour is None else f"{hour:%Y-%m-%dT%H}"
+
+
+def _ago(time: timedelta) -> str:
+    if time >= timedelta(days=2):
+        return f"{time.days:,} days"
+    return f"{time // HOUR} h {time % HOUR // timedelta(minutes=1)} min"
+
+
 def _sql(settings: Settings, query: str, as_csv: bool) -> None:
     import duckdb
 
@@ -310,12 +486,12 @@ def _printable(text: str, *, keep_lines: bool = False) -> str:
     return "".join(c if c.isprintable() or (keep_lines and c == "\n") else "�" for c in text)
 
 
-def _settings(sample: bool) -> Settings:
+def _settings(sample: bool, load: Callable[[], Settings] = load_settings) -> Settings:
     if sample:
         # An empty value in the environment goes before what .env says.
         for name in ("FLOW_SOURCES", "FLOW_LAKE", "FLOW_START", "FLOW_THREAT_FEEDS"):
             os.environ[name] = ""
-    return load_settings()
+    return load()
 
 
 def _hour_option(name: str, text: str | None) -> datetime | None:
@@ -331,19 +507,27 @@ def _sample_hours(
     start: datetime | None, end: datetime | None
 ) -> tuple[datetime | None, datetime | None]:
     """Generate the sample unless it is there; its day, where no hours are asked for."""
-    from flow_pipeline.sample.generate import SUMMARY
-
-    summary = SAMPLE_DIR / SUMMARY
-    if not summary.is_file():
+    day = _sample_day()
+    if day is None:
         _err.print(
             "No FLOW_SOURCES are set: generating a day of flow logs in sample/ "
             "(.env.example tells how to name your own)."
         )
         _generate(SAMPLE_DIR, None, None, None, "vnet")
-    day = date.fromisoformat(json.loads(summary.read_bytes())["date"])
-    if start is None and end is None:
-        return day_start(day), day_start(day) + timedelta(days=1)
-    return start, end
+        day = _sample_day()
+        assert day is not None, "it was just generated"
+    return day if start is None and end is None else (start, end)
+
+
+def _sample_day() -> tuple[datetime, datetime] | None:
+    """The event hours [from, to) of the sample; None if it is not generated yet."""
+    from flow_pipeline.sample.generate import SUMMARY
+
+    summary = SAMPLE_DIR / SUMMARY
+    if not summary.is_file():
+        return None
+    start = day_start(date.fromisoformat(json.loads(summary.read_bytes())["date"]))
+    return start, start + timedelta(days=1)
 
 
 def _generate(

@@ -155,15 +155,18 @@ def list_hour(
 def blobs_to_peek_at(
     walk: HourWalk, resources: Sequence[Resource], budget: ListingBudget
 ) -> list[ListedBlob]:
-    """The newest blob of a few resources, those with paths of different shapes first.
+    """A few blobs: the newest and the oldest of some resources, paths of all shapes among them.
 
     Raises SourceError.
     """
     within = walk.within(budget)
     by_shape = [[each for each in resources if each.shape is shape] for shape in PathShape]
-    in_turn = chain.from_iterable(zip_longest(*by_shape))
-    chosen = islice((each for each in in_turn if each is not None), PEEKED_BLOBS)
-    found = (next(within.list_resource_hour(each.prefix, each.last_hour), None) for each in chosen)
+    in_turn = [each for each in chain.from_iterable(zip_longest(*by_shape)) if each is not None]
+    places = [(each.prefix, each.last_hour) for each in in_turn]
+    places += [(each.prefix, each.first_hour) for each in in_turn]
+    # A resource that has written a single hour has one place.
+    chosen = islice(dict.fromkeys(places), PEEKED_BLOBS)
+    found = (next(within.list_resource_hour(*place), None) for place in chosen)
     return [blob for blob in found if blob is not None]
 
 
