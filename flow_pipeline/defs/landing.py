@@ -38,10 +38,11 @@ blobs = dg.AssetSpec(
     "`landed_blobs` are views of it). A green hour was looked at and is current.",
     check_specs=[
         dg.AssetCheckSpec(
-            "tuples_read_are_landed_or_rejected",
+            "ledger_balances",
             asset=FLOW_RECORDS,
             blocking=True,
-            description="For each blob: tuples read = landed + rejected, held against the rows.",
+            description="For each blob: bytes read = bytes listed; tuples read = landed + rejected = "
+            "its rows in the file, in one piece, by reject reason and by event hour.",
         ),
         dg.AssetCheckSpec(
             "columns_exact",
@@ -60,7 +61,7 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     """Land the written hours of the run."""
     with pipeline.opened() as opened:
         landed = opened.land(hours_in(context))
-        conservation, columns = verify_hours(opened.lake, [hour.hour for hour in landed])
+        ledger, columns = verify_hours(opened.lake, [hour.hour for hour in landed])
     for hour in landed:
         context.add_asset_metadata(
             _metadata(hour), asset_key=FLOW_RECORDS, partition_key=key_of(hour.hour)
@@ -73,7 +74,7 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
             "bytes_read": sum(h.bytes_read for h in landed),
         },
         check_results=[
-            _check("tuples_read_are_landed_or_rejected", conservation),
+            _check("ledger_balances", ledger),
             _check("columns_exact", columns),
             dg.AssetCheckResult(
                 asset_key=FLOW_RECORDS,

@@ -258,17 +258,12 @@ def test_a_check_that_blocks_stops_what_comes_after_it(ran: Ran) -> None:
 
     outcome = ran_hours(HOURS)
     assert not outcome.succeeded
-    assert (
-        checks_of(outcome.run_id)["flow_logs/flow_records: tuples_read_are_landed_or_rejected"]
-        is False
-    )
+    assert checks_of(outcome.run_id)["flow_logs/flow_records: ledger_balances"] is False
     # Nothing was looked up or built from it, and no days follow a run that failed.
     assert file_names(ran.pipeline(), "ip_lookup", *DERIVED) == before
     assert metadata_by_partition(FCT_FLOWS, outcome.run_id) == {}
     [failure] = outcome.failures
-    assert failure.startswith(
-        "flow_logs/flow_records: the check tuples_read_are_landed_or_rejected failed: "
-    )
+    assert failure.startswith("flow_logs/flow_records: the check ledger_balances failed: ")
     assert f"{rows['blob'][0]}: " in failure
     assert "Traceback" not in failure
     assert 'File "' not in failure
