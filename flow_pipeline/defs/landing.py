@@ -41,8 +41,8 @@ blobs = dg.AssetSpec(
             "ledger_balances",
             asset=FLOW_RECORDS,
             blocking=True,
-            description="For each blob: bytes read = bytes listed; tuples read = landed + rejected = "
-            "its rows in the file, in one piece, by reject reason and by event hour.",
+            description="For each blob: bytes read = bytes listed; tuples read = landed + rejected "
+            "= its rows in the file, in one piece, by reject reason and by event hour.",
         ),
         dg.AssetCheckSpec(
             "columns_exact",
