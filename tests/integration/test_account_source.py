@@ -38,6 +38,7 @@ from flow_pipeline.errors import (
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.flowlog.schema import CONTAINERS, NSG_CONTAINER, VNET_CONTAINER
 from flow_pipeline.settings import AccountLocation, FolderLocation
+from tests.integration.request_log import RequestLog, recorded_requests
 
 pytestmark = pytest.mark.integration
 
@@ -135,32 +136,10 @@ def whole_text(failure: BaseException) -> str:
     return "".join(traceback.format_exception(failure))
 
 
-class RequestLog(logging.Handler):
-    """Every HTTP request that the SDK's transport sends, as method and URL."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.requests: list[tuple[str, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        match = re.search(r'"([A-Z]+) (/[^ ]*) HTTP/', record.getMessage())
-        if match:
-            self.requests.append((match[1], match[2]))
-
-    def listed_prefixes(self) -> list[str]:
-        queries = [parse_qs(urlsplit(url).query) for _, url in self.requests]
-        return [unquote(q.get("prefix", [""])[0]) for q in queries if q.get("comp") == ["list"]]
-
-
 @pytest.fixture
 def request_log() -> Iterator[RequestLog]:
-    handler, logger = RequestLog(), logging.getLogger("urllib3.connectionpool")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield handler
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+    with recorded_requests() as log:
+        yield log
 
 
 @pytest.mark.usefixtures("containers")
@@ -221,7 +200,7 @@ def test_listing_an_hour_touches_only_that_hour(azurite: Azurite, request_log: R
         f"{resource.removeprefix(f'{VNET_CONTAINER}/')}/y=2026/m=03/d=01/h=04/"
         for resource in resources
     )
-    assert {method for method, _ in request_log.requests} == {"GET"}
+    assert {request.method for request in request_log.requests} == {"GET"}
     source.close()
 
 
