@@ -19,7 +19,7 @@ import re
 import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
@@ -42,6 +42,8 @@ _LONGEST_PAUSE = 0.2
 _MARKER = "lake.json"
 # What Delta, or DuckDB with hive partitions, takes for something else than a part of a path.
 _MISREAD = re.compile(r"[?\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|(?:^|/)[^/=]+=")
+# As `staged_beside` names files, and what DuckDB appends to that for a log of its own.
+_STAGED = re.compile(r"\..+\.[0-9a-f]{32}(\.wal)?$")
 # A checkpoint keeps opening a table cheap however many commits it has.
 _TABLE_PROPERTIES = {"delta.checkpointInterval": "50"}
 
@@ -379,6 +381,19 @@ class Lake:
                 with writing(self.root / name):
                     vacuum(dry_run=False)
                 deleted += len(found)
+        return deleted + self._vacuum_beside_tables(keep)
+
+    def _vacuum_beside_tables(self, keep: timedelta) -> int:
+        """Delete what was staged beside the tables by a run that was killed then."""
+        oldest = time.time() - keep.total_seconds()
+        found = [path for path in self.root.iterdir() if _STAGED.match(path.name)]
+        deleted = 0
+        for path in found:
+            # Another run may put it in place, or delete it, while we look.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    deleted += 1
         return deleted
 
 
@@ -496,10 +511,15 @@ def _write_marker(root: Path, marker: Mapping[str, Any]) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a small file so that a reader sees the old one or the new one, never a part."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staged = staged_beside(path)
     staged.write_bytes(content)
     _flush(staged)
     staged.replace(path)
+
+
+def staged_beside(path: Path) -> Path:
+    """A new name in the same directory, for a file that is to be renamed into place."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def _unusable(path: Path, error: Exception) -> LakeError:

@@ -7,7 +7,6 @@ Never a glob: files that were replaced lie beside the current ones until they ar
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from flow_pipeline.flowlog.schema import FLOW_COLUMNS
-from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, replace_file
+from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, replace_file, staged_beside
 
 DATABASE_NAME = "flows.duckdb"
 _MODEL_VIEWS = "views.json"
@@ -156,7 +155,7 @@ def publish(lake: Lake) -> Path:
     A session that is open keeps what it has; reconnecting shows the newest.
     """
     path = lake.root / DATABASE_NAME
-    staged = lake.root / f".{DATABASE_NAME}.{uuid.uuid4().hex}"
+    staged = staged_beside(path)
     with duckdb.connect(":memory:") as connection:
         connection.execute(
             f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"

@@ -51,6 +51,18 @@ SPEC = TableSpec(
 )
 
 
+# It dies before the finished file is renamed into place.
+KILLED_WHILE_PUBLISHING = """
+import os, signal, sys
+from pathlib import Path
+from flow_pipeline.lake import Lake
+from flow_pipeline.lake_views import publish
+
+Path.replace = lambda path, target: os.kill(os.getpid(), signal.SIGKILL)
+publish(Lake.open(Path(sys.argv[1])))
+"""
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake.open(tmp_path / "lake")
@@ -344,6 +356,21 @@ class TestVacuum:
         marker.write_text(json.dumps(recorded))
         Lake.open(lake.root).vacuum_daily(timedelta(days=2))
         assert list(lake.root.rglob("*.parquet")) == []
+
+    def test_what_killed_runs_staged_beside_the_tables_is_deleted_once_it_is_old(
+        self, lake: Lake
+    ) -> None:
+        publish(lake)
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", KILLED_WHILE_PUBLISHING, lake.root], check=False)
+        kept = {"lake.json", "flows.duckdb"}
+        staged = [path for path in lake.root.iterdir() if path.name not in kept]
+        assert len(staged) == 2
+        for path in lake.root.iterdir():
+            if path != staged[0]:
+                age(path, timedelta(days=3))
+        assert lake.vacuum(timedelta(days=2)) == 1
+        assert {path.name for path in lake.root.iterdir()} == {*kept, staged[0].name}
 
     def test_a_lake_without_tables_has_nothing_to_vacuum(self, lake: Lake) -> None:
         assert lake.vacuum(timedelta(days=1)) == 0
