@@ -338,6 +338,10 @@ class Lake:
         files = sorted(_files(root, partition_by, actions), key=_file_order)
         return Snapshot(spec, root, delta.version(), tuple(files), delta)
 
+    def version(self, name: str) -> int:
+        """The newest version of a table that exists."""
+        return DeltaTable(str(self.root / name)).version()
+
     def existing(self, spec: TableSpec) -> Snapshot:
         """The newest version of a table that is created if need be."""
         self.ensure_table(spec)

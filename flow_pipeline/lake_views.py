@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from flow_pipeline.flowlog.schema import FLOW_COLUMNS
-from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, replace_file, staged_beside
+from flow_pipeline.lake import ATTEMPTS, FOOTER_KEY, Lake, TableSpec, replace_file, staged_beside
 
 DATABASE_NAME = "flows.duckdb"
 _MODEL_VIEWS = "views.json"
@@ -125,12 +125,17 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-    """Make the views of all tables that the lake has, and of dbt's views over them."""
+def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> dict[str, int]:
+    """Make the views of all tables that the lake has, and of dbt's views over them.
+
+    Returns the version of each table.
+    """
+    versions: dict[str, int] = {}
     for name in lake.table_names():
         snapshot = lake.snapshot(name)
         if snapshot is None:
             continue
+        versions[name] = snapshot.version
         files = list_literal(file.path for file in snapshot.files) if snapshot.files else None
         views = {name: table_select(snapshot.spec, files)}
         if name == "landed_tuples":
@@ -140,6 +145,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     for schema, name, query in _model_views(lake):
         connection.execute(f"create schema if not exists {quoted(schema)}")
         connection.execute(f"create or replace view {quoted(schema)}.{quoted(name)} as {query}")
+    return versions
 
 
 def record_model_views(lake: Lake, views: Sequence[tuple[str, str, str]]) -> None:
@@ -155,17 +161,27 @@ def publish(lake: Lake) -> Path:
     A session that is open keeps what it has; reconnecting shows the newest.
     """
     path = lake.root / DATABASE_NAME
+    for _ in range(ATTEMPTS):
+        shown = _publish_once(lake, path)
+        # Another run may have committed, and published before we did, what we have not seen: then
+        # ours took it back. One that is still at work publishes at its end.
+        if shown == {name: lake.version(name) for name in lake.table_names()}:
+            break
+    return path
+
+
+def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
     staged = staged_beside(path)
     with duckdb.connect(":memory:") as connection:
         connection.execute(
             f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"
         )
         connection.execute("use flows")
-        create_views(connection, lake)
+        shown = create_views(connection, lake)
     # A write-ahead log of a session that died would be replayed into the new file.
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
     staged.replace(path)
-    return path
+    return shown
 
 
 def _model_views(lake: Lake) -> list[tuple[str, str, str]]:

@@ -280,6 +280,25 @@ class TestDatabaseFile:
             assert session.execute(self.QUERY).fetchall() == [(1,)]
             assert ask_elsewhere(lake, self.QUERY) == "[(2,)]"
 
+    def test_a_run_that_publishes_late_takes_nothing_back(
+        self, lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put_flows(folder, flow(HOUR))
+        land(lake, folder)
+        rename = Path.replace
+
+        def overtaken(staged: Path, target: Path) -> Path:
+            # Another run comes to its end after the views were made and before they are in place.
+            monkeypatch.setattr(Path, "replace", rename)
+            put_flows(folder, flow(HOUR), flow(HOUR))
+            land(lake, folder)
+            publish(lake)
+            return rename(staged, target)
+
+        monkeypatch.setattr(Path, "replace", overtaken)
+        publish(lake)
+        assert ask_published(lake, self.QUERY) == [(2,)]
+
     def test_a_session_that_writes_disturbs_nobody(self, lake: Lake, folder: Path) -> None:
         put_flows(folder, flow(HOUR))
         land(lake, folder)
