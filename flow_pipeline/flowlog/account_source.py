@@ -29,8 +29,6 @@ from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceNotFoundError,
-    ServiceRequestTimeoutError,
-    ServiceResponseTimeoutError,
 )
 from azure.storage.blob import BlobClient, BlobPrefix, ContainerClient
 
@@ -452,10 +450,10 @@ def _reason(error: AzureError) -> str:
         return code
     if status:
         return f"HTTP status {status}"
-    if isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError):
-        return "no answer in time"
     cause: BaseException | None = error.inner_exception
     while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
