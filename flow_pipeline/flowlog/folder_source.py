@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +25,7 @@ from flow_pipeline.errors import (
 )
 from flow_pipeline.flowlog.blob_path import BLOB_NAME
 from flow_pipeline.flowlog.blob_walk import Entry, HourWalk, ListedBlob
+from flow_pipeline.flowlog.block_list import Block
 from flow_pipeline.flowlog.schema import CONTAINERS
 
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -81,7 +82,7 @@ class FolderSource:
         self._check_present()
         return None if found is None else replace(blob, etag=found.etag, size=found.size)
 
-    def blocks(self, blob: ListedBlob) -> None:
+    def blocks(self, blob: ListedBlob) -> Sequence[Block] | None:
         """A file has no blocks: when it has changed it is read whole."""
 
     def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:

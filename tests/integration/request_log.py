@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Kind = Literal["list", "block list", "read", "look"]
+Kind = Literal["list", "block list", "read", "look", "write"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,13 @@ class Request:
 
     @property
     def kind(self) -> Kind:
-        """What it asks for: a listing, a block list, a part of a blob, or a blob's properties."""
+        """What it asks for: a listing, a block list, a part of a blob, or a blob's properties.
+
+        Only a test writes.
+        """
         query = parse_qs(urlsplit(self.url).query)
+        if self.method not in ("GET", "HEAD"):
+            return "write"
         if query.get("comp") == ["list"]:
             return "list"
         if query.get("comp") == ["blocklist"]:

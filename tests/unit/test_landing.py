@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from flow_pipeline.errors import BlobChanged, BlobUnreadable, LakeBusy, SourceUnreachable
 from flow_pipeline.flowlog.blob_source import BlobSource, ListedBlob
+from flow_pipeline.flowlog.block_list import Block
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA, VNET_CONTAINER
-from flow_pipeline.lake import ATTEMPTS, Lake
+from flow_pipeline.hour_file import LANDING_VERSION
+from flow_pipeline.lake import ATTEMPTS, FOOTER_KEY, Lake, footer_bytes
 from flow_pipeline.lake_views import connect
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, Manifest, read_landing
 from flow_pipeline.landing import LandedHour, land_hour
@@ -533,6 +535,145 @@ class TestAChangingSource:
         with pytest.raises(LakeBusy, match="2026-11-01T05"):
             land(lake, Overtaken(folder))
         assert manifest(lake).tuples == len(rows(lake))
+
+
+class BlockFolder(CountedFolder):
+    """A folder of which the blocks are known, as they are of an account."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.known: dict[str, list[Block]] = {}
+        self.starts: list[int] = []
+
+    def put(self, data: Sequence[tuple[str, bytes]], mac: str) -> None:
+        """Write a blob of these data blocks, ids and contents."""
+        parts = [("A", b'{"records":['), *data, ("Z", b"]}")]
+        name = put(Path(self.name), b"".join(content for _, content in parts), mac=mac)
+        self.known[name] = [Block(block_id, len(content)) for block_id, content in parts]
+
+    def blocks(self, blob: ListedBlob) -> Sequence[Block] | None:
+        return self.known.get(blob.blob)
+
+    def read(self, blob: ListedBlob, start: int = 0) -> Iterator[bytes]:
+        self.starts.append(start)
+        yield from super().read(blob, start)
+
+
+def record_bytes(*tuples: object) -> bytes:
+    return json.dumps(record(tuples)).encode()
+
+
+class TestReadingOn:
+    # Records that are read, that are half read, and that are none; and what ends the document.
+    contents = st.one_of(
+        st.lists(st.sampled_from([flow(HOUR), flow(HOUR - MINUTE), "", "x,y", None]), max_size=3)
+        .map(lambda tuples: record_bytes(*tuples)),
+        st.sampled_from(
+            [b'{"category":"AuditEvent"}', b'{"a":}', b"7", b'"]}"', b"", b" ", b'{"records":["',
+             b"]}", b'],"other":{}', b"\xff", b'{"time":"' + b"\xf0\x9f\x98\x80" * 3 + b'"}']
+        ),
+    )  # fmt: skip
+
+    @settings(max_examples=20)
+    @given(data=st.data())
+    def test_gives_what_reading_whole_gives(
+        self, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        top = tmp_path_factory.mktemp("grown")
+        source = BlockFolder(new_folder(top / "logs"))
+        lake = Lake.open(top / "lake")
+        blocks: dict[str, list[tuple[str, bytes]]] = {"A": [], "B": []}
+        for step in range(data.draw(st.integers(2, 5))):
+            for mac, own in blocks.items():
+                del own[data.draw(st.sampled_from([99, 99, 99, 1, 0])) :]
+                for content in data.draw(st.lists(self.contents, max_size=3)):
+                    own.append((f"{len(own)}-{step}", (b"," if own else b"") + content))
+                source.put(own, mac)
+            land(lake, source, at=HOUR + step * MINUTE)
+            straight = Lake.open(top / f"straight{step}")
+            land(straight, source, at=HOUR + step * MINUTE)
+            assert rows(lake) == rows(straight)
+            found, expected = manifest(lake), manifest(straight)
+            at = {"landed_at": HOUR}
+            assert [blob.model_copy(update=at) for blob in found.blobs] == [
+                blob.model_copy(update=at) for blob in expected.blobs
+            ]
+            assert found.landing_id == expected.landing_id
+            assert verify_hours(lake, [HOUR]) == ([], [])
+            assert all(blob.bytes_read == blob.size for blob in found.blobs)
+
+    def test_begins_behind_the_last_data_block(self, lake: Lake, folder: Path) -> None:
+        source = BlockFolder(folder)
+        first, second = (record_bytes(flow(HOUR), f"{number}") for number in range(2))
+        source.put([("1", first)], "A")
+        land(lake, source, at=HOUR)
+        source.put([("1", first), ("2", b"," + second)], "A")
+        landed = land(lake, source, at=HOUR + MINUTE)
+        assert source.starts == [0, 12 + len(first)]
+        assert (landed.blobs_read, landed.blobs_read_on) == (1, 1)
+        assert landed.bytes_read == 1 + len(second) + 2
+        [blob] = manifest(lake).blobs
+        assert (blob.blocks, blob.last_block_id) == (2, "2")
+        assert blob.last_block_end == 12 + len(first) + 1 + len(second)
+        assert blob.bytes_read == blob.size == (folder / blob_name(mac="A")).stat().st_size
+        assert [(row["record_no"], row["tuple_no"]) for row in rows(lake)] == [
+            (0, 0), (0, 1), (1, 0), (1, 1)
+        ]  # fmt: skip
+
+    def test_is_not_done_across_versions_of_the_decoder(
+        self, lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = BlockFolder(folder)
+        first, second = record_bytes(flow(HOUR)), record_bytes(flow(HOUR + MINUTE))
+        source.put([("1", first)], "A")
+        land(lake, source, at=HOUR)
+        for module in ("landing", "hour_file"):
+            name = f"flow_pipeline.{module}.LANDING_VERSION"
+            monkeypatch.setattr(name, LANDING_VERSION + 1)
+        source.put([("1", first), ("2", b"," + second)], "A")
+        land(lake, source, at=HOUR + MINUTE)
+        assert source.starts == [0, 0]
+
+
+class TestAFileOfBefore:
+    """Footers that were written before a blob's blocks were recorded."""
+
+    NEW = ("bytes_read", "blocks", "last_block_id", "last_block_end")
+
+    @pytest.fixture
+    def source(self, lake: Lake, folder: Path) -> BlockFolder:
+        source = BlockFolder(folder)
+        source.put([("1", record_bytes(flow(HOUR)))], "A")
+        land(lake, source)
+        [old] = landings(lake)
+        footer = old.file.footer()
+        for blob in footer["blobs"]:
+            for name in self.NEW:
+                del blob[name]
+        table = pq.read_table(old.file.path, partitioning=None)
+        with pq.ParquetWriter(old.file.path, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({FOOTER_KEY: footer_bytes(footer)})
+        source.starts.clear()
+        return source
+
+    def test_is_read_with_what_it_does_not_say_unknown(
+        self, lake: Lake, source: BlockFolder
+    ) -> None:
+        [blob] = manifest(lake).blobs
+        assert [getattr(blob, name) for name in self.NEW] == [None] * 4
+        assert blob.cursor is None
+        assert not land(lake, source).changed
+        assert source.starts == []
+
+    def test_has_its_blobs_read_whole_when_they_grow(self, lake: Lake, source: BlockFolder) -> None:
+        first, second = record_bytes(flow(HOUR)), record_bytes(flow(HOUR + MINUTE))
+        for count in (1, 2):
+            source.put([("1", first)] + [("2", b"," + second)] * count, "A")
+            land(lake, source)
+            assert len(rows(lake)) == 1 + count
+        # From then on it is known where they were left.
+        assert source.starts == [0, 12 + len(first) + 1 + len(second)]
 
 
 class TestSeveralSources:
