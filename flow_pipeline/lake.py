@@ -188,24 +188,40 @@ class Snapshot:
             for file in replaced
         ]
         app_id = f"{self.spec.name}/{partition.path}"
-        number = (self._delta.transaction_version(app_id) or 0) + 1
-        try:
-            with writing(self.root):
-                for path in added:
-                    _flush(path)
-                self._delta.create_write_transaction(
-                    actions,
-                    "append",
-                    self.spec.schema,
-                    partition_by=list(self.spec.partition_by),
-                    commit_properties=CommitProperties(
-                        app_transactions=[Transaction(app_id, number)]
-                    ),
-                )
-        except CommitFailedError as error:
+        number = self._delta.transaction_version(app_id) or 0
+        transaction = CommitProperties(app_transactions=[Transaction(app_id, number + 1)])
+        with writing(self.root):
             for path in added:
-                path.unlink(missing_ok=True)
-            raise CommitRefused(str(error)) from error
+                _flush(path)
+            table = self._delta
+            refused: CommitFailedError | None = None
+            for _ in range(ATTEMPTS):
+                try:
+                    table.create_write_transaction(
+                        actions,
+                        "append",
+                        self.spec.schema,
+                        partition_by=list(self.spec.partition_by),
+                        commit_properties=transaction,
+                    )
+                except CommitFailedError as error:
+                    # Delta refuses to remove a file once any other was removed since. That is of no
+                    # concern while nobody has committed to this partition: on top of the newest.
+                    refused = error
+                    table = self._newest
+                    table.update_incremental()
+                    if (table.transaction_version(app_id) or 0) != number:
+                        break
+                else:
+                    return
+        for path in added:
+            path.unlink(missing_ok=True)
+        raise CommitRefused(str(refused)) from refused
+
+    @cached_property
+    def _newest(self) -> DeltaTable:
+        """The table as others have changed it meanwhile; `_delta` stays at this version."""
+        return DeltaTable(str(self.root))
 
 
 class Lake:

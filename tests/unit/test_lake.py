@@ -193,6 +193,29 @@ class TestPartitions:
         newest = lake.snapshot("numbers")
         assert [numbers_in(newest, each) for each in (FIVE, SIX, seven)] == [[5], [6], [7]]
 
+    def test_many_partitions_are_replaced_from_one_snapshot(self, lake: Lake) -> None:
+        partitions = [hour_partition(at(f"2026-11-01T{hour:02}")) for hour in range(24)]
+        for number, partition in enumerate(partitions):
+            replace(lake, partition, number)
+        ours, other = lake.existing(SPEC), lake.existing(SPEC)
+        for number, partition in enumerate(partitions[:-1]):
+            ours.commit(partition, [stage(ours, partition, -number)], ours.files_of(partition))
+            if number == 3:
+                # Somebody else replaces the last one, from a snapshot that is behind by then.
+                late = partitions[-1]
+                other.commit(late, [stage(other, late, 100)], other.files_of(late))
+        with pytest.raises(CommitRefused):
+            ours.commit(
+                partitions[-1],
+                [stage(ours, partitions[-1], -23)],
+                ours.files_of(partitions[-1]),
+            )
+        newest = lake.existing(SPEC)
+        found = [number for each in partitions for number in numbers_in(newest, each)]
+        assert found == [-number for number in range(23)] + [100]
+        # One commit each, and one that made the table.
+        assert newest.version == 24 + 23 + 1
+
     def test_a_table_without_partitions(self, lake: Lake) -> None:
         spec = TableSpec("plain", COLUMNS, ())
         snapshot, other = lake.existing(spec), lake.existing(spec)
