@@ -336,19 +336,19 @@ def _show_lake(lake: LakeReport, *, is_sample: bool) -> None:
 
 
 def _show_plan(plan: RunPlan) -> None:
-    lines = [
-        ("event hours", f"from {_hour(plan.start)} until before {_hour(plan.end)}"),
-        ("written hours", f"{plan.written_hours:,} to look at"),
-    ]
+    event_hours = f"from {_hour(plan.start)} until before {_hour(plan.end)}"
+    if plan.start >= plan.end:
+        event_hours = f"{_hour(plan.start)}, which is running"
+    lines = [("event hours", event_hours), ("written hours", f"{plan.written_hours:,} to look at")]
     if plan.new_hours:
         size, in_lake = decimal(plan.blob_bytes), decimal(plan.lake_bytes)
-        told = f"{plan.new_hours:,} hours, about {size}; about {in_lake} in the lake"
+        told = f"{plan.new_hours:,} of them, about {size}; about {in_lake} in the lake"
         lines.append(("not landed yet", told))
     _show_part("What a run would do", lines)
 
 
 def _show_source(source: SourceReport, now: datetime) -> None:
-    lines = [("reachable", "yes" if source.is_open else "no: see below")]
+    lines = [("reachable", str(source.answer))]
     if source.credential is not None:
         lines.append(("credential", _told_of(source.credential)))
     _show_part(source.name, lines)
@@ -424,7 +424,7 @@ def _show_part(title: str, lines: Sequence[tuple[str, str]]) -> None:
 
 def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
     for label, told in lines:
-        _out.print(Text(f"  {label:<14}", style="dim") + Text(_printable(told)), soft_wrap=True)
+        _out.print(Text(f"  {label:<15}", style="dim") + Text(_printable(told)), soft_wrap=True)
 
 
 def _hour(hour: datetime | None) -> str:
@@ -434,7 +434,8 @@ def _hour(hour: datetime | None) -> str:
 def _ago(time: timedelta) -> str:
     if time >= timedelta(days=2):
         return f"{time.days:,} days"
-    return f"{time // HOUR} h {time % HOUR // timedelta(minutes=1)} min"
+    hours = f"{time // HOUR} h " if time >= HOUR else ""
+    return f"{hours}{time % HOUR // timedelta(minutes=1)} min"
 
 
 def _sql(settings: Settings, query: str, as_csv: bool) -> None:

@@ -39,6 +39,7 @@ from flow_pipeline.flowlog.credential import CredentialKind, SasTerms, kind_of, 
 from flow_pipeline.flowlog.schema import CONTAINERS, NSG_CONTAINER
 from flow_pipeline.flowlog.survey import (
     HOUR_CALLS,
+    PEEKED_BLOBS,
     ContainerSurvey,
     ListedHour,
     PeekedBlob,
@@ -128,12 +129,22 @@ class Credential:
     terms: SasTerms | None
 
 
+class Answer(StrEnum):
+    """What a source said when it was opened."""
+
+    OPEN = "yes"
+    REFUSED = "access is refused"
+    NO_CONTAINER = "yes, but there are no flow logs"
+    UNREACHABLE = "no"
+    NOT_ASKED = "not tried, for a setting is wrong"
+
+
 @dataclass(frozen=True)
 class SourceReport:
     """A folder, or a storage account. `credential` is None for a folder."""
 
     name: str
-    is_open: bool
+    answer: Answer
     credential: Credential | None
     missing_containers: tuple[str, ...]
     containers: tuple[ContainerReport, ...]
@@ -264,7 +275,7 @@ def examine(
             plan = _plan(settings, lake, containers, now, hours)
             if plan is not None:
                 found += _disk_findings(plan, lake_report)
-            elif all(source.is_open for source in examined):
+            elif all(source.answer is Answer.OPEN for source in examined):
                 found.append(_finding(no_flow_log()))
         except FlowPipelineError as error:
             found.append(_finding(error))
@@ -284,6 +295,12 @@ def examine(
 
 # --- sources -------------------------------------------------------------------------------------
 
+_ANSWERS = {
+    SourceDenied: Answer.REFUSED,
+    ContainerMissing: Answer.NO_CONTAINER,
+    SourceUnreachable: Answer.UNREACHABLE,
+}
+
 
 @dataclass
 class _Patient:
@@ -291,7 +308,7 @@ class _Patient:
 
     name: str
     location: SourceLocation | None
-    is_open: bool = False
+    answer: Answer = Answer.NOT_ASKED
     sources: list[BlobSource] = field(default_factory=list[BlobSource])
     missing: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list[Finding])
@@ -309,6 +326,13 @@ class _Patient:
                 report = self._examine_container(source, walk, settings, now)
                 if report is not None:
                     containers.append(report)
+        # Beside one that is written to, an empty container is what retention or a migration left.
+        if not any(report.survey.resources for report in containers):
+            self.findings += [
+                _empty(_container_name(report.survey))
+                for report in containers
+                if report.survey.is_whole and not report.survey.strangers
+            ]
         credential = None
         if isinstance(self.location, AccountLocation):
             secret = self.location.credential
@@ -319,7 +343,7 @@ class _Patient:
             ]
         return SourceReport(
             name=self.name,
-            is_open=self.is_open,
+            answer=self.answer,
             credential=credential,
             missing_containers=self.missing,
             containers=tuple(containers),
@@ -329,7 +353,7 @@ class _Patient:
     def _examine_container(
         self, source: BlobSource, walk: HourWalk, settings: Settings, now: datetime
     ) -> ContainerReport | None:
-        budget = ListingBudget(HOUR_CALLS)
+        budget = ListingBudget(PEEKED_BLOBS)
         peeked: list[PeekedBlob] = []
         found: list[Finding] = []
         unread = 0
@@ -373,7 +397,7 @@ def _open_all(settings: Settings, opened: ExitStack) -> list[_Patient]:
             Finding(
                 Severity.WARNING,
                 f"{source.name} is named twice in FLOW_SOURCES",
-                "It is read once",
+                "Expected it once; it is read once",
                 "Take one of them out",
             )
             for source in twice
@@ -402,17 +426,22 @@ def _open(location: SourceLocation) -> _Patient:
         container = f"/{location.container}" if location.container else ""
         patient = _Patient(location.endpoint + container, location)
         wanted = (location.container,) if location.container else CONTAINERS
-        patient.list_calls += len(wanted)
     try:
         patient.sources = list(open_sources([location]))
     except FlowPipelineError as error:
         patient.findings.append(_finding(error))
+        patient.answer = next(
+            (answer for kind, answer in _ANSWERS.items() if isinstance(error, kind)),
+            Answer.NOT_ASKED,
+        )
         if isinstance(error, SourceDenied) and isinstance(location, AccountLocation):
             _open_containers(patient, location, wanted)
     else:
+        patient.answer = Answer.OPEN
         there = {walk.container for source in patient.sources for walk in source.walks}
         patient.missing = tuple(name for name in wanted if name not in there)
-    patient.is_open = bool(patient.sources)
+        if isinstance(location, AccountLocation):
+            patient.list_calls += len(wanted)
     return patient
 
 
@@ -423,9 +452,9 @@ def _open_containers(
     if len(containers) == 1:
         return
     for container in containers:
-        patient.list_calls += 1
         try:
             patient.sources += open_sources([replace(location, container=container)])
+            patient.list_calls += 1
         except (ContainerMissing, SourceDenied, SourceUnreachable):
             # The account as a whole was refused, which is told already with its remedy.
             continue
@@ -443,7 +472,7 @@ def _sas_findings(setting: str, terms: SasTerms | None, now: datetime) -> list[F
             Finding(
                 Severity.PROBLEM,
                 f"The SAS in {setting} expired at {expires:%Y-%m-%d %H:%M} UTC",
-                "One that is valid now",
+                "Expected one that is valid now",
                 renew,
             )
         )
@@ -452,7 +481,7 @@ def _sas_findings(setting: str, terms: SasTerms | None, now: datetime) -> list[F
             Finding(
                 Severity.WARNING,
                 f"The SAS in {setting} expires at {expires:%Y-%m-%d %H:%M} UTC",
-                "One that lasts",
+                "Expected one that lasts",
                 renew,
             )
         )
@@ -461,7 +490,7 @@ def _sas_findings(setting: str, terms: SasTerms | None, now: datetime) -> list[F
             Finding(
                 Severity.PROBLEM,
                 f"The SAS in {setting} is valid only from {starts:%Y-%m-%d %H:%M} UTC on",
-                "One that is valid now",
+                "Expected one that is valid now",
                 f"Wait, set this machine's clock, or: {renew[0].lower()}{renew[1:]}",
             )
         )
@@ -473,7 +502,7 @@ def _sas_findings(setting: str, terms: SasTerms | None, now: datetime) -> list[F
             Finding(
                 Severity.PROBLEM,
                 f"The SAS in {setting} may not {' and not '.join(lacking)}",
-                "One that may list and read",
+                "Expected one that may list and read",
                 renew,
             )
         )
@@ -482,7 +511,7 @@ def _sas_findings(setting: str, terms: SasTerms | None, now: datetime) -> list[F
             Finding(
                 Severity.WARNING,
                 f"The SAS in {setting} allows more than is needed",
-                "One that may list and read, and nothing else",
+                "Expected one that may list and read, and nothing else",
                 renew,
             )
         )
@@ -493,12 +522,17 @@ def _container_findings(
     report: ContainerReport, now: datetime, *, is_sample: bool
 ) -> list[Finding]:
     survey = report.survey
-    name = survey.source
-    if not name.endswith(f"/{survey.container}"):
-        name += f"/{survey.container}"
-    if not survey.resources and survey.is_whole:
-        return [_empty(name, survey.strangers)]
+    name = _container_name(survey)
     found: list[Finding] = []
+    if survey.strangers:
+        found.append(
+            Finding(
+                Severity.WARNING,
+                f"{name} holds nothing with a written hour in its path: {_some(survey.strangers)}",
+                "Expected paths that end in y=2026/m=03/d=01/h=05/m=00/macAddress=…/PT1H.json",
+                "Name the container or folder that Azure writes to; of a copy, keep the whole path",
+            )
+        )
     for shape, told in (
         (PathShape.FOREIGN, "belong to other services"),
         (PathShape.UNKNOWN, "are not understood"),
@@ -511,7 +545,7 @@ def _container_findings(
                     Severity.WARNING,
                     f"{name}: {len(prefixes)} of {len(survey.resources)} paths {told}: "
                     + _some(prefixes),
-                    "Paths of network security groups and flow logs",
+                    "Expected paths of network security groups and flow logs",
                     "Look whether this is where Azure writes flow logs to, and correct FLOW_SOURCES"
                     if is_everything
                     else "Nothing has to be done: a run reports what is no flow log, and goes on",
@@ -525,7 +559,7 @@ def _container_findings(
                 Severity.WARNING,
                 f"{name}: {len(troubled)} of {len(report.peeked)} blobs looked into are not what "
                 f"they should be: {_some(told)}",
-                "Flow logs, version 1, 2 or 4",
+                "Expected flow logs of version 1, 2 or 4",
                 "See docs/reference/reject-reasons.md; what can be read of them is landed",
             )
         )
@@ -536,7 +570,7 @@ def _container_findings(
                 Severity.WARNING,
                 f"{name}: nothing was written since the hour {survey.last_hour:%Y-%m-%dT%H}, which "
                 f"ended {_duration(lag)} ago",
-                "Azure writes about once a minute where there is traffic",
+                "Expected news about once a minute, as Azure writes them where there is traffic",
                 "Look whether flow logging is switched off or there is no traffic; a copied folder "
                 "ends where the copy was made",
             )
@@ -553,18 +587,17 @@ def _container_findings(
     return found
 
 
-def _empty(name: str, strangers: Sequence[str]) -> Finding:
-    if strangers:
-        return Finding(
-            Severity.WARNING,
-            f"{name} holds nothing with a written hour in its path: {_some(strangers)}",
-            "Paths that end in y=2026/m=03/d=01/h=05/m=00/macAddress=…/PT1H.json",
-            "Name the container or folder that Azure writes to; of a copy, keep the whole path",
-        )
+def _container_name(survey: ContainerSurvey) -> str:
+    """A source of one container has its name already."""
+    is_named = survey.source.endswith(f"/{survey.container}")
+    return survey.source if is_named else f"{survey.source}/{survey.container}"
+
+
+def _empty(name: str) -> Finding:
     return Finding(
         Severity.WARNING,
         f"{name} is empty",
-        "Blobs that end in PT1H.json",
+        "Expected blobs that end in PT1H.json",
         "Wait for the first hour with traffic, or look whether flow logging is switched on",
     )
 
@@ -588,7 +621,7 @@ def _overlaps(
         if start > last:
             continue
         try:
-            nics = _nics_around(*one, last, budget) & _nics_around(*other, last, budget)
+            nics = _nics_in_both(one, other, last, budget)
         except SourceError as error:
             found.append(_finding(error))
             continue
@@ -600,19 +633,27 @@ def _overlaps(
                     f"NSG and VNet flow logs both have {len(nics)} of the NICs in the hour "
                     f"{last:%Y-%m-%dT%H}, and may have them since {start:%Y-%m-%dT%H}: "
                     + _some(sorted(nics)),
-                    "Each flow logged once: what both have is counted twice",
+                    "Expected each flow logged once: what both have is counted twice",
                     "Switch one of the two off, or ask with `where log_version = 4` (or < 4)",
                 )
             )
     return overlaps, found
 
 
-def _nics_around(
-    walk: HourWalk, survey: ContainerSurvey, hour: datetime, budget: ListingBudget
+def _nics_in_both(
+    one: tuple[HourWalk, ContainerSurvey],
+    other: tuple[HourWalk, ContainerSurvey],
+    hour: datetime,
+    budget: ListingBudget,
 ) -> frozenset[str]:
-    """The NICs of an hour and the one before: a NIC without traffic has no blob."""
-    hours = (list_hour(walk, survey.resources, each, budget) for each in (hour, hour - HOUR))
-    return frozenset[str]().union(*(each.nics for each in hours))
+    """The NICs that both have in an hour or in the one before: without traffic there is no blob."""
+    found: set[str] = set()
+    for each in (hour, hour - HOUR):
+        first, second = (
+            list_hour(walk, survey.resources, each, budget).nics for walk, survey in (one, other)
+        )
+        found |= first & second
+    return frozenset(found)
 
 
 # --- the lake ------------------------------------------------------------------------------------
@@ -665,7 +706,7 @@ def _not_writable(path: Path) -> Finding:
     return Finding(
         Severity.PROBLEM,
         f"The lake cannot be written: {path} is no directory that this user may write to",
-        "A directory that can be read and written, with space left",
+        "Expected one that can be read and written, with space left",
         "Check permissions and space, or set FLOW_LAKE to another directory",
     )
 
@@ -679,7 +720,7 @@ def _disk_findings(plan: RunPlan, lake: LakeReport) -> list[Finding]:
             Severity.PROBLEM,
             f"The disk of {lake.path} has {lake.free_bytes / 1e9:,.1f} GB free; what a run would "
             f"land needs about {plan.lake_bytes / 1e9:,.1f} GB",
-            "More space than that",
+            "Expected more space than that",
             "Make room, set FLOW_LAKE to a larger disk, or set FLOW_START to a later hour",
         )
     ]
@@ -776,7 +817,7 @@ def _sample_to_come() -> Finding:
     return Finding(
         Severity.WARNING,
         "No FLOW_SOURCES are set, and the sample is not generated yet",
-        "Sources of your own, or the sample",
+        "Expected sources of your own, or the sample",
         "Set FLOW_SOURCES (.env.example tells how), or `flow-pipeline run --sample`, which "
         "generates it",
     )

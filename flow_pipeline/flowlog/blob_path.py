@@ -38,7 +38,7 @@ class PathShape(StrEnum):
 
     NSG = "NSG"
     VNET = "VNet flow log"
-    VNET_SHORT = "VNet flow log, short form"
+    VNET_SHORT = "VNet flow log (short form)"
     FOREIGN = "another service"
     UNKNOWN = "not understood"
 

@@ -83,6 +83,6 @@ def _time(text: str) -> datetime | None:
     """A SAS has `2026-12-31`, or a time to the minute or second with `Z` behind it."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    except (ValueError, OverflowError):
         return None
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
