@@ -29,7 +29,7 @@ from flow_pipeline.lake import (
     TableSpec,
     attempts,
     footer_bytes,
-    writing,
+    staging,
 )
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
 from flow_pipeline.partitions import Partition, utc_now, written_partition
@@ -203,7 +203,7 @@ def _write(
     footer = {"id": wanted, "addresses": len(addresses), "listed": listed}
     path = target.stage(partition)
     with (
-        writing(path),
+        staging(path),
         pq.ParquetWriter(path, LOOKUP_COLUMNS, compression="zstd") as writer,
     ):
         writer.write_table(table)

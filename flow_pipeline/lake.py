@@ -161,8 +161,8 @@ class Snapshot:
     ) -> None:
         """Add staged files and remove those that they replace, in one commit.
 
-        Raises CommitRefused if the partition changed since this snapshot was taken; the staged
-        files are deleted then, for nobody can use them.
+        Raises CommitRefused if the partition changed since this snapshot was taken, LakeError where
+        the disk refuses it; the staged files are deleted then, for nobody can use them.
         """
         now = int(time.time() * 1000)
         values = partition.as_dict()
@@ -188,35 +188,51 @@ class Snapshot:
             for file in replaced
         ]
         app_id = f"{self.spec.name}/{partition.path}"
+        try:
+            with writing(self.root):
+                refused = self._commit(actions, app_id, added)
+        except LakeError:
+            # A checkpoint, for instance, is written when the commit has been made.
+            actions_now = pa.table(cast(Any, DeltaTable(str(self.root)).get_add_actions()))
+            committed = set(actions_now["path"].to_pylist())
+            _discard(
+                path for path in added if path.relative_to(self.root).as_posix() not in committed
+            )
+            raise
+        if refused is not None:
+            _discard(added)
+            raise CommitRefused(str(refused)) from refused
+
+    def _commit(
+        self, actions: list[AddAction | RemoveAction], app_id: str, added: Sequence[Path]
+    ) -> CommitFailedError | None:
+        """Write to the log; returns why that was refused."""
+        for path in added:
+            _flush(path)
         number = self._delta.transaction_version(app_id) or 0
         transaction = CommitProperties(app_transactions=[Transaction(app_id, number + 1)])
-        with writing(self.root):
-            for path in added:
-                _flush(path)
-            table = self._delta
-            refused: CommitFailedError | None = None
-            for _ in range(ATTEMPTS):
-                try:
-                    table.create_write_transaction(
-                        actions,
-                        "append",
-                        self.spec.schema,
-                        partition_by=list(self.spec.partition_by),
-                        commit_properties=transaction,
-                    )
-                except CommitFailedError as error:
-                    # Delta refuses to remove a file once any other was removed since. That is of no
-                    # concern while nobody has committed to this partition: on top of the newest.
-                    refused = error
-                    table = self._newest
-                    table.update_incremental()
-                    if (table.transaction_version(app_id) or 0) != number:
-                        break
-                else:
-                    return
-        for path in added:
-            path.unlink(missing_ok=True)
-        raise CommitRefused(str(refused)) from refused
+        table = self._delta
+        refused: CommitFailedError | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                table.create_write_transaction(
+                    actions,
+                    "append",
+                    self.spec.schema,
+                    partition_by=list(self.spec.partition_by),
+                    commit_properties=transaction,
+                )
+            except CommitFailedError as error:
+                # Delta refuses to remove a file once any other was removed since. That is of no
+                # concern while nobody has committed to this partition: on top of the newest.
+                refused = error
+                table = self._newest
+                table.update_incremental()
+                if (table.transaction_version(app_id) or 0) != number:
+                    break
+            else:
+                return None
+        return refused
 
     @cached_property
     def _newest(self) -> DeltaTable:
@@ -242,7 +258,7 @@ class Lake:
             root.mkdir(parents=True, exist_ok=True)
             _write_marker(root, marker)
         except OSError as error:
-            raise _unusable(root, error) from None
+            raise unusable(root, error) from None
         return cls(root, marker)
 
     @classmethod
@@ -270,7 +286,7 @@ class Lake:
                 ) from None
             return None
         except (OSError, ValueError) as error:
-            raise _unusable(root, error) from None
+            raise unusable(root, error) from None
         if marker["version"] != LAKE_VERSION:
             raise LakeVersionError(
                 f"The lake {root} has layout {marker['version']}",
@@ -298,7 +314,7 @@ class Lake:
                 "Run `flow-pipeline run` first, or set FLOW_LAKE to where the lake is",
             ) from None
         except (OSError, ValueError) as error:
-            raise _unusable(root, error) from None
+            raise unusable(root, error) from None
         return cls.open(root, is_sample=bool(marker["is_sample"]))
 
     @property
@@ -346,7 +362,7 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise _unusable(root, error) from None
+            raise unusable(root, error) from None
         partition_by = tuple(delta.metadata().partition_columns)
         schema = pa.schema(cast(Any, delta.schema().to_arrow()))
         spec = TableSpec(name, schema, partition_by)
@@ -423,7 +439,18 @@ def writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
+
+
+@contextmanager
+def staging(path: Path) -> Generator[None]:
+    """As `writing`, of a new file, which does not stay where it was not finished."""
+    try:
+        with writing(path):
+            yield
+    except BaseException:
+        _discard([path])
+        raise
 
 
 def read_footer(path: Path) -> dict[str, Any]:
@@ -434,7 +461,7 @@ def read_footer(path: Path) -> dict[str, Any]:
     try:
         recorded = pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowInvalid) as error:
-        raise _unusable(path, error) from None
+        raise unusable(path, error) from None
     if FOOTER_KEY not in recorded:
         raise LakeError(
             f"{path} does not say what it is made of",
@@ -517,6 +544,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _discard(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
 def _read_marker(path: Path) -> dict[str, Any]:
     """Raises FileNotFoundError, OSError, or ValueError for a file that is no marker."""
     marker = json.loads(path.read_bytes())
@@ -530,11 +562,15 @@ def _write_marker(root: Path, marker: Mapping[str, Any]) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader sees the old one or the new one, never a part."""
+    """Write a small file so that a reader sees the old one or the new one, never a part.
+
+    Raises LakeError where the disk refuses it.
+    """
     staged = staged_beside(path)
-    staged.write_bytes(content)
-    _flush(staged)
-    staged.replace(path)
+    with staging(staged):
+        staged.write_bytes(content)
+        _flush(staged)
+        staged.replace(path)
 
 
 def staged_beside(path: Path) -> Path:
@@ -542,7 +578,8 @@ def staged_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
-def _unusable(path: Path, error: Exception) -> LakeError:
+def unusable(path: Path, error: Exception) -> LakeError:
+    """What the disk, or whoever writes to it for us, said of a path, as a user should read it."""
     told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     # Delta's own words come as a coloured tree.
     reason = " ".join(re.sub("\x1b\\[[0-9;]*m|\u21b3", "", told).split())

@@ -14,7 +14,16 @@ import duckdb
 import pyarrow as pa
 
 from flow_pipeline.flowlog.schema import FLOW_COLUMNS
-from flow_pipeline.lake import ATTEMPTS, FOOTER_KEY, Lake, TableSpec, replace_file, staged_beside
+from flow_pipeline.lake import (
+    ATTEMPTS,
+    FOOTER_KEY,
+    Lake,
+    TableSpec,
+    replace_file,
+    staged_beside,
+    staging,
+    unusable,
+)
 
 DATABASE_NAME = "flows.duckdb"
 _MODEL_VIEWS = "views.json"
@@ -158,7 +167,8 @@ def record_model_views(lake: Lake, views: Sequence[tuple[str, str, str]]) -> Non
 def publish(lake: Lake) -> Path:
     """Make `flows.duckdb` anew: views over the newest snapshot, renamed into place.
 
-    A session that is open keeps what it has; reconnecting shows the newest.
+    A session that is open keeps what it has; reconnecting shows the newest. Raises LakeError where
+    the disk refuses it; the old one stays then.
     """
     path = lake.root / DATABASE_NAME
     for _ in range(ATTEMPTS):
@@ -172,15 +182,22 @@ def publish(lake: Lake) -> Path:
 
 def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
     staged = staged_beside(path)
-    with duckdb.connect(":memory:") as connection:
-        connection.execute(
-            f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"
-        )
-        connection.execute("use flows")
-        shown = create_views(connection, lake)
-    # A write-ahead log of a session that died would be replayed into the new file.
-    path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    staged.replace(path)
+    log = staged.with_name(staged.name + ".wal")
+    try:
+        with staging(staged), staging(log), duckdb.connect(":memory:") as connection:
+            connection.execute(
+                f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"
+            )
+            connection.execute("use flows")
+            shown = create_views(connection, lake)
+            connection.execute("use memory")
+            # Closing the connection would do it, too, and keep silent where it fails.
+            connection.execute("detach flows")
+            # A write-ahead log of a session that died would be replayed into the new file.
+            path.with_name(path.name + ".wal").unlink(missing_ok=True)
+            staged.replace(path)
+    except (duckdb.IOException, duckdb.TransactionException) as error:
+        raise unusable(path, error) from None
     return shown
 
 

@@ -34,7 +34,7 @@ from flow_pipeline.lake import (
     TableSpec,
     attempts,
     footer_bytes,
-    writing,
+    staging,
 )
 from flow_pipeline.partitions import UNPARTITIONED
 
@@ -145,7 +145,7 @@ def _refresh(lake: Lake, location: str) -> FeedState:
         }
         path = snapshot.stage(UNPARTITIONED)
         with (
-            writing(path),
+            staging(path),
             pq.ParquetWriter(path, THREAT_SCHEMA, compression="zstd") as writer,
         ):
             writer.write_table(after)
