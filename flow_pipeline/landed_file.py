@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flow_pipeline.flowlog.block_list import BlockCursor
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
-from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, writing
+from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, staging, writing
 
 LANDED_TUPLES = TableSpec(
     "landed_tuples",
@@ -134,7 +134,7 @@ class RowWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with writing(path):
+        with staging(path):
             self._writer = pq.ParquetWriter(
                 path,
                 LANDED_SCHEMA,
