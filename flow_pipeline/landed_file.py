@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from flow_pipeline.flowlog.block_list import BlockCursor
-from flow_pipeline.flowlog.schema import LANDED_SCHEMA
+from flow_pipeline.flowlog.schema import ENCODED_SCHEMA, LANDED_SCHEMA
 from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, staging, writing
 
 LANDED_TUPLES = TableSpec(
@@ -137,8 +137,10 @@ class RowWriter:
         with staging(path):
             self._writer = pq.ParquetWriter(
                 path,
-                LANDED_SCHEMA,
+                ENCODED_SCHEMA,
                 compression="zstd",
+                # Whoever reads the file gets texts, and dictionaries only if he asks for them.
+                store_schema=False,
                 use_dictionary=[n for n in LANDED_SCHEMA.names if n not in _DELTA_COLUMNS],
                 column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
             )
@@ -165,7 +167,7 @@ class RowWriter:
             self._path.unlink(missing_ok=True)
 
     def extend(self, batches: Iterator[pa.RecordBatch]) -> None:
-        """Rows of LANDED_SCHEMA. Raises LakeError where the disk refuses them."""
+        """Rows of ENCODED_SCHEMA. Raises LakeError where the disk refuses them."""
         for batch in batches:
             self._waiting.append(batch)
             self._waiting_rows += batch.num_rows
@@ -192,9 +194,12 @@ class RowWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            table = pa.Table.from_batches(self._waiting, LANDED_SCHEMA)
+            table = pa.Table.from_batches(self._waiting, ENCODED_SCHEMA)
+            if len(self._waiting) > 1:
+                # With one dictionary for all of them Parquet takes it over as it is.
+                table = table.unify_dictionaries().combine_chunks()
             with writing(self._path):
-                self._writer.write_table(table, row_group_size=_ROW_GROUP_ROWS * 2)
+                self._writer.write_table(table, row_group_size=table.num_rows)
             self._waiting, self._waiting_rows = [], 0
 
 
@@ -207,12 +212,13 @@ class _OldRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = pq.ParquetFile(path)
+        texts = [field.name for field in ENCODED_SCHEMA if pa.types.is_dictionary(field.type)]
+        self._file = pq.ParquetFile(path, read_dictionary=texts)
         metadata = self._file.metadata
         sizes = [metadata.row_group(no).num_rows for no in range(metadata.num_row_groups)]
         self._starts = list(accumulate(sizes, initial=0))
         self._group_no: int | None = None
-        self._group = LANDED_SCHEMA.empty_table()
+        self._group = ENCODED_SCHEMA.empty_table()
 
     def rows(self, first_row: int, count: int) -> Iterator[pa.Table]:
         """The rows [first_row, first_row + count)."""

@@ -1,48 +1,37 @@
 """Bytes of a blob in, record batches of landed tuples out, and an account of what was met.
 
-Belongs here: the envelopes of the two products, where a tuple stands in them, and the batches. How
-records are cut from bytes is `records`, what a tuple's fields mean is `tuples`; a faster inside
-replaces those two and leaves `BlobDecoder` as it is.
+Belongs here: how rows and envelopes come together in batches, and the account. How records are cut
+from bytes is `records`, how their tuples become numbers `scan`, what an envelope says `envelope`,
+and what a tuple's fields mean `tuples`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flow_pipeline.flowlog.problems import BlobProblem, ProblemCode, ProblemLog, shown
-from flow_pipeline.flowlog.records import RawRecord, RecordCutter
-from flow_pipeline.flowlog.schema import (
-    LANDED_SCHEMA,
-    NSG_CATEGORY,
-    VNET_CATEGORY,
-    RejectReason,
-)
-from flow_pipeline.flowlog.tuples import latest_ms, read_tuples
+from flow_pipeline.flowlog import scan
+from flow_pipeline.flowlog.envelope import NAME_COLUMNS, Envelopes
+from flow_pipeline.flowlog.problems import BlobProblem, ProblemCode, ProblemLog
+from flow_pipeline.flowlog.records import RecordReader
+from flow_pipeline.flowlog.schema import ENCODED_SCHEMA, RejectReason
+from flow_pipeline.flowlog.tuple_table import BATCH_TUPLES, TupleTable
+from flow_pipeline.flowlog.tuples import EARLIEST_MS, latest_ms
 
 __all__ = ["BlobDecoder", "BlobPlace", "BlobProblem", "BlobSummary", "ProblemCode"]
 
-BATCH_TUPLES = 65_536
-# A batch repeats the names of its groups on every row: Azure's longest are some 400 characters,
-# and a hostile one must not fill the memory.
-_LONGEST_NAME = 1_024
-_NSG_VERSIONS = (1, 2)
-_VNET_VERSIONS = (4,)
-_RECORD_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z"
-)
+# The rows of a record that has not ended wait for its names: in memory up to this many.
+_WAITING_ROWS = 2 * BATCH_TUPLES
 _EPOCH = datetime(1970, 1, 1)
-_HOUR_MS = 3_600_000
-_DAY_MS = 24 * _HOUR_MS
+_VERSIONS = 5
 
 
 @dataclass(frozen=True)
@@ -58,10 +47,10 @@ class BlobPlace:
 class BlobSummary:
     """What was met in a blob. Times are naive UTC; `tuples` = decoded + `rejected`, always.
 
-    `records` counts the elements of `records` that were read whole, flow log or not, and
+    `records` counts the elements of `records` that were read to their end, flow log or not, and
     `event_hours` the decoded rows of each hour. `problems` are the first of `problem_count`.
-    `digest` chains the records' bytes: sha256(digest before + sha256(record)), so that reading on
-    from where one left off ends in the same digest as reading from the start.
+    `digest` chains the records' bytes, so that reading on from where one left off ends in the same
+    digest as reading from the start.
     """
 
     bytes_read: int
@@ -79,9 +68,9 @@ class BlobSummary:
 
 
 class BlobDecoder:
-    """Decodes one blob, chunk by chunk, in memory bounded by a chunk, a record and a batch.
+    """Decodes one blob, chunk by chunk, in memory bounded by a window and a batch.
 
-    Batches have LANDED_SCHEMA, rows in the order of their position, decoded and rejected mixed.
+    Batches have ENCODED_SCHEMA, rows in the order of their position, decoded and rejected mixed.
     Nothing that stands in a blob raises: what cannot be read is a rejected row or a problem.
 
     To read on where an earlier decoder stopped, hand over its `records` and `digest`; with
@@ -90,43 +79,46 @@ class BlobDecoder:
     """
 
     def __init__(self, place: BlobPlace, *, first_record_no: int = 0, digest: bytes = b"") -> None:
-        self._place = place
-        self._latest = latest_ms(place.written_hour)
-        self._problems = ProblemLog()
-        self._cutter = RecordCutter(self._problems, is_resumed=first_record_no > 0)
         self._first_record_no = first_record_no
-        self._record_no = first_record_no
-        self._digest = digest
-        self._pending = _Pending()
-        self._repeated: dict[str, tuple[object, pa.Array]] = {}
+        self._problems = ProblemLog()
+        is_resumed = first_record_no > 0
+        self._table = TupleTable(
+            EARLIEST_MS,
+            latest_ms(place.written_hour),
+            record_no=first_record_no,
+            is_resumed=is_resumed,
+        )
+        self._envelopes = Envelopes(self._table.nonce, self._table.skeleton, self._problems)
+        self._reader = RecordReader(
+            self._table, self._envelopes, self._problems, is_resumed=is_resumed, digest=digest
+        )
+        self._waiting = _WaitingRows()
+        self._source = pa.array([place.source], pa.string())
+        self._blob = pa.array([place.blob], pa.string())
         self._tuples = 0
         self._rejects: Counter[RejectReason] = Counter()
         self._hours: Counter[int] = Counter()
-        self._versions: Counter[int] = Counter()
+        self._versions = np.zeros(_VERSIONS, np.int64)
         self._min_ms: int | None = None
         self._max_ms: int | None = None
 
     def feed(self, chunk: bytes) -> Iterator[pa.RecordBatch]:
         """The batches that are full with this chunk. To be exhausted before the next call."""
-        for record in self._cutter.feed(chunk):
-            for group, texts in self._read_record(record):
-                for tuple_no in range(0, len(texts), BATCH_TUPLES):
-                    self._pending.add(group, tuple_no, texts[tuple_no : tuple_no + BATCH_TUPLES])
-                    if len(self._pending.texts) >= BATCH_TUPLES:
-                        yield self._batch()
+        for _ in self._reader.feed(chunk):
+            yield from self._take()
 
     def finish(self) -> Iterator[pa.RecordBatch]:
-        """The last batch, if there is one; reports a blob that ended too early."""
-        self._cutter.finish()
-        if self._pending.texts:
-            yield self._batch()
+        """The last batches, if there are any; reports a blob that ended too early."""
+        self._reader.finish()
+        yield from self._take()
+        self._waiting.clear()
 
     @property
     def summary(self) -> BlobSummary:
         """The account of the blob; whole once `finish` is exhausted."""
         return BlobSummary(
-            bytes_read=self._cutter.bytes_read,
-            records=self._record_no - self._first_record_no,
+            bytes_read=self._reader.bytes_read,
+            records=int(self._table.state[scan.RECORD_NO]) - self._first_record_no,
             tuples=self._tuples,
             rejected=self._rejects.total(),
             rejects=dict(self._rejects),
@@ -135,267 +127,190 @@ class BlobDecoder:
             },
             min_flow_time=_time_of(self._min_ms),
             max_flow_time=_time_of(self._max_ms),
-            versions=dict(sorted(self._versions.items())),
+            versions={version: int(count) for version, count in enumerate(self._versions) if count},
             problems=list(self._problems.kept),
             problem_count=self._problems.count,
-            digest=self._digest,
+            digest=self._reader.digest,
         )
 
-    def _read_record(self, raw: RawRecord) -> Iterator[tuple[_Group, list[object]]]:
-        record_no = self._record_no
-        self._record_no += 1
-        self._digest = hashlib.sha256(self._digest + hashlib.sha256(raw.data).digest()).digest()
-        record = _object(raw.value)
-        if record is None:
-            detail = raw.error or f"{shown(raw.value)} where a record should stand"
-            self._problems.add(ProblemCode.RECORD_MALFORMED, detail, record_no)
-            return
-        yield from _Envelope(record, record_no, self._problems).groups()
+    def _take(self) -> Iterator[pa.RecordBatch]:
+        """Everything that belongs to records that have ended; then the table is empty."""
+        table = self._table
+        whole, rows = table.whole_rows, table.rows
+        groups = table.groups[:, : table.state[scan.GROUPS]]
+        records = table.records[:, : table.state[scan.RECORDS]]
+        if records.shape[1]:
+            # The record that they were waiting for is the first one that ended.
+            for arrays, fields in self._waiting.take():
+                yield from self._complete(records, np.zeros_like(arrays), arrays, None, fields)
+        if whole:
+            lengths = np.diff(groups[scan.GROUP_ROW], append=rows)
+            ended = groups[scan.GROUP_ROW] < whole
+            yield from self._complete(
+                records,
+                groups[scan.GROUP_RECORD][ended],
+                groups[scan.GROUP_ARRAY][ended],
+                np.minimum(lengths, whole - groups[scan.GROUP_ROW])[ended],
+                table.fields(0, whole),
+            )
+        if rows > whole:
+            begun = groups[:, groups[scan.GROUP_ROW] >= whole]
+            lengths = np.diff(begun[scan.GROUP_ROW], append=rows)
+            self._waiting.add(
+                np.repeat(begun[scan.GROUP_ARRAY], lengths), table.fields(whole, rows)
+            )
+        table.reset()
+        if table.forget_skeletons_if_many():
+            self._envelopes.forget()
 
-    def _batch(self) -> pa.RecordBatch:
-        pending, self._pending = self._pending, _Pending()
-        count = len(pending.texts)
-        fields = read_tuples(pending.texts, self._latest)
-        lengths = np.array(pending.lengths)
-        group_of = np.repeat(np.arange(len(lengths)), lengths)
-        starts = np.cumsum(lengths) - lengths
-        tuple_no = np.arange(count) + (np.array(pending.first_tuple_nos) - starts)[group_of]
-        flow_ms = fields.column("flow_ms")
-        is_rejected = flow_ms.is_null().to_numpy(zero_copy_only=False)
-        ms = pc.fill_null(flow_ms, 0).to_numpy()
-        self._account(fields, ms[~is_rejected])
+    def _complete(
+        self,
+        records: np.ndarray,
+        record: np.ndarray,
+        array: np.ndarray,
+        lengths: np.ndarray | None,
+        fields: dict[str, Any],
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows with what their envelopes say; those that belong to none fall away.
 
-        columns: dict[str, pa.Array] = {
-            name: fields.column(name) for name in fields.schema.names if name != "flow_ms"
-        }
-        columns["flow_time"] = flow_ms.cast(pa.timestamp("ms"))
-        days = pa.array((ms // _DAY_MS).astype(np.int32), mask=is_rejected)
-        columns["date"] = days.cast(pa.date32())
-        hours = ms % _DAY_MS // _HOUR_MS
-        columns["hour"] = pa.array(hours.astype(np.int32), mask=is_rejected)
-        columns["source"] = self._repeat("source", self._place.source, count)
-        columns["blob"] = self._repeat("blob", self._place.blob, count)
-        for name, values in zip(_Group._fields, zip(*pending.groups, strict=True), strict=True):
-            if values.count(values[0]) == len(values):
-                columns[name] = self._repeat(name, values[0], count)
+        `record` and `array` are of each group of `lengths` rows, or of each row.
+        """
+        keys = self._envelopes.keys(records, record, array)
+        if keys.min() < 0:
+            row_keys = keys if lengths is None else np.repeat(keys, lengths)
+            is_known = row_keys >= 0
+            if not is_known.any():
+                return
+            mask = pa.array(is_known)
+            fields = {name: column.filter(mask) for name, column in fields.items()}
+            if lengths is not None:
+                record, lengths = record[keys >= 0], lengths[keys >= 0]
             else:
-                distinct = pa.array(values, LANDED_SCHEMA.field(name).type)
-                columns[name] = distinct.take(pa.array(group_of))
-        columns["tuple_no"] = pa.array(tuple_no.astype(np.int32))
-        return pa.RecordBatch.from_arrays(
-            [columns[name] for name in LANDED_SCHEMA.names], schema=LANDED_SCHEMA
+                record = record[is_known]
+            keys = keys[keys >= 0]
+        count = len(fields["flow_time"])
+
+        def of_rows(values: np.ndarray) -> np.ndarray:
+            return values if lengths is None else np.repeat(values, lengths)
+
+        columns = dict(fields)
+        for name in NAME_COLUMNS:
+            places, words = self._envelopes.names(name, keys)
+            columns[name] = _named(places, words, count, of_rows)
+        columns["source"] = _one(self._source, count)
+        columns["blob"] = _one(self._blob, count)
+        flow_no, group_no = self._envelopes.places(keys)
+        columns["flow_no"] = pa.array(of_rows(flow_no))
+        columns["group_no"] = pa.array(of_rows(group_no))
+        record_no = records[scan.RECORD_NUMBER][record].astype(np.int32)
+        columns["record_no"] = pa.array(of_rows(record_no))
+        times = of_rows(self._envelopes.times(records)[record])
+        missing = times == scan.NO_TIME
+        columns["record_time"] = pa.array(times, mask=missing if missing.any() else None).view(
+            pa.timestamp("us")
+        )
+        self._account(columns, count)
+        yield pa.RecordBatch.from_arrays(
+            [columns[name] for name in ENCODED_SCHEMA.names], schema=ENCODED_SCHEMA
         )
 
-    def _account(self, fields: pa.RecordBatch, decoded_ms: np.ndarray) -> None:
-        self._tuples += fields.num_rows
-        if len(decoded_ms) < fields.num_rows:
-            for found in pc.value_counts(fields.column("reject_reason").drop_null()).to_pylist():
+    def _account(self, columns: dict[str, Any], count: int) -> None:
+        self._tuples += count
+        times, days, hours, versions = (
+            columns[name] for name in ("flow_time", "date", "hour", "log_version")
+        )
+        if times.null_count:
+            for found in pc.value_counts(columns["reject_reason"].drop_null()).to_pylist():
                 self._rejects[RejectReason(found["values"])] += found["counts"]
-        if not len(decoded_ms):
+            times, days, hours, versions = (
+                column.drop_null() for column in (times, days, hours, versions)
+            )
+        if not len(times):
             return
-        first, last = int(decoded_ms.min()), int(decoded_ms.max())
+        ms = times.view(pa.int64()).to_numpy()
+        first, last = int(ms.min()), int(ms.max())
         self._min_ms = first if self._min_ms is None else min(self._min_ms, first)
         self._max_ms = last if self._max_ms is None else max(self._max_ms, last)
         # The times are plausible: this counts some 150,000 hours at the very most.
-        first_hour = first // _HOUR_MS
-        counts = np.bincount(decoded_ms // _HOUR_MS - first_hour)
+        hour_of = days.view(pa.int32()).to_numpy() * np.int32(24) + hours.to_numpy()
+        first_hour = int(hour_of.min())
+        counts = np.bincount(hour_of - first_hour)
         for offset in np.flatnonzero(counts):
             self._hours[first_hour + int(offset)] += int(counts[offset])
-        versions = np.bincount(pc.fill_null(fields.column("log_version"), 0).to_numpy())
-        for version in np.flatnonzero(versions[1:]) + 1:
-            self._versions[int(version)] += int(versions[version])
-
-    def _repeat(self, name: str, value: object, count: int) -> pa.Array:
-        """A column of one value; what most batches of a blob have in common is made once."""
-        known = self._repeated.get(name)
-        if known is None or known[0] != value or len(known[1]) < count:
-            column = pa.repeat(pa.scalar(value, LANDED_SCHEMA.field(name).type), count)
-            self._repeated[name] = known = (value, column)
-        return known[1].slice(0, count)
+        self._versions += np.bincount(versions.to_numpy(), minlength=_VERSIONS)
 
 
-class _Group(NamedTuple):
-    """What the tuples of one group have in common, named as the columns."""
+class _WaitingRows:
+    """Rows of a record that has not ended: in memory, and from some number on in a file.
 
-    rule: str | None
-    acl_id: str | None
-    flow_log_id: str | None
-    target_resource_id: str | None
-    mac: str | None
-    record_time: datetime | None
-    record_no: int
-    flow_no: int
-    group_no: int
-
-
-class _Pending:
-    """The tuples of the next batch, and the runs of them that belong to one group."""
+    Azure's records end long before that; a document that somebody put together may not.
+    """
 
     def __init__(self) -> None:
-        self.texts: list[object] = []
-        self.groups: list[_Group] = []
-        self.lengths: list[int] = []
-        self.first_tuple_nos: list[int] = []
+        self._parts: list[tuple[np.ndarray, dict[str, Any]]] = []
+        self._rows = 0
+        self._file: Any = None
 
-    def add(self, group: _Group, first_tuple_no: int, texts: list[object]) -> None:
-        self.texts += texts
-        self.groups.append(group)
-        self.lengths.append(len(texts))
-        self.first_tuple_nos.append(first_tuple_no)
+    def add(self, arrays: np.ndarray, fields: dict[str, Any]) -> None:
+        """Rows, and of each the number of its array of tuples."""
+        self._parts.append((arrays, fields))
+        self._rows += len(arrays)
+        if self._rows > _WAITING_ROWS:
+            self._write()
 
+    def take(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """All of them, in order; then none are left."""
+        if self._file is not None:
+            self._file.flush()
+            self._file.seek(0)
+            yield from self._read()
+        yield from self._parts
+        self.clear()
 
-class _Envelope:
-    """One record, with or without flows in it; faults are reported by place."""
+    def clear(self) -> None:
+        """Their record never ended, or they were taken."""
+        self._parts, self._rows = [], 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-    def __init__(self, record: dict[str, object], record_no: int, problems: ProblemLog) -> None:
-        self._record = record
-        self._record_no = record_no
-        self._problems = problems
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `clear`
+        for arrays, fields in self._parts:
+            batch = pa.RecordBatch.from_pydict({"array_no": pa.array(arrays), **fields})
+            # A stream of its own for each: their dictionaries differ.
+            with pa.ipc.new_stream(self._file, batch.schema) as stream:
+                stream.write_batch(batch)
+        self._parts, self._rows = [], 0
 
-    def groups(self) -> Iterator[tuple[_Group, list[object]]]:
-        """Each group that holds tuples, with them."""
-        record = self._record
-        category = record.get("category")
-        properties = _object(record.get("properties"))
-        if category is None:
-            # Where it is missing the shape decides: Azure's metrics, for one, never have it.
-            if "flowRecords" in record:
-                category = VNET_CATEGORY
-            elif properties is not None and "flows" in properties:
-                category = NSG_CATEGORY
-        if category == VNET_CATEGORY:
-            yield from self._vnet_groups(_object(record.get("flowRecords")))
-        elif category == NSG_CATEGORY:
-            yield from self._nsg_groups(properties)
-        else:
-            self._report(ProblemCode.FOREIGN_CATEGORY, f"category {shown(category)}")
-
-    def _nsg_groups(
-        self, properties: dict[str, object] | None
-    ) -> Iterator[tuple[_Group, list[object]]]:
-        if properties is None:
-            self._report(ProblemCode.RECORD_MALFORMED, "properties is not an object")
-            return
-        self._check_version("Version", properties.get("Version"), _NSG_VERSIONS)
-        acl_id = self._name(self._record, "resourceId", "")
-        record_mac, record_time = self._name(self._record, "macAddress", ""), self._time()
-        for flow_no, flow, place in self._objects(properties, "flows", "properties"):
-            rule = self._rule(flow, place)
-            for group_no, group, inner in self._objects(flow, "flows", place):
-                texts = self._tuples(group, inner)
-                mac = self._name(group, "mac", inner) or record_mac
-                if texts:
-                    yield (
-                        _Group(
-                            rule=rule,
-                            acl_id=acl_id,
-                            flow_log_id=None,
-                            target_resource_id=None,
-                            mac=mac,
-                            record_time=record_time,
-                            record_no=self._record_no,
-                            flow_no=flow_no,
-                            group_no=group_no,
-                        ),
-                        texts,
-                    )
-
-    def _vnet_groups(
-        self, flow_records: dict[str, object] | None
-    ) -> Iterator[tuple[_Group, list[object]]]:
-        if flow_records is None:
-            self._report(ProblemCode.RECORD_MALFORMED, "flowRecords is not an object")
-            return
-        record = self._record
-        self._check_version("flowLogVersion", record.get("flowLogVersion"), _VNET_VERSIONS)
-        flow_log_id = self._name(record, "flowLogResourceID", "")
-        flow_log_id = flow_log_id or self._name(record, "flowLogGUID", "")
-        target_resource_id = self._name(record, "targetResourceID", "")
-        mac, record_time = self._name(record, "macAddress", ""), self._time()
-        for flow_no, flow, place in self._objects(flow_records, "flows", "flowRecords"):
-            acl_id = self._name(flow, "aclID", place)
-            for group_no, group, inner in self._objects(flow, "flowGroups", place):
-                rule = self._rule(group, inner)
-                texts = self._tuples(group, inner)
-                if texts:
-                    yield (
-                        _Group(
-                            rule=rule,
-                            acl_id=acl_id,
-                            flow_log_id=flow_log_id,
-                            target_resource_id=target_resource_id,
-                            mac=mac,
-                            record_time=record_time,
-                            record_no=self._record_no,
-                            flow_no=flow_no,
-                            group_no=group_no,
-                        ),
-                        texts,
-                    )
-
-    def _objects(
-        self, parent: dict[str, object], key: str, place: str
-    ) -> Iterator[tuple[int, dict[str, object], str]]:
-        """The objects of the array `key`, each with its place in it, as number and in words."""
-        for number, value in enumerate(self._array(parent, key, place)):
-            element = _object(value)
-            inner = f"{place}.{key}[{number}]"
-            if element is None:
-                self._report(ProblemCode.GROUP_MALFORMED, f"{inner} is {shown(value)}")
-            else:
-                yield number, element, inner
-
-    def _array(self, parent: dict[str, object], key: str, place: str) -> list[object]:
-        value = parent.get(key)
-        if isinstance(value, list):
-            return cast(list[object], value)
-        self._report(ProblemCode.GROUP_MALFORMED, f"{place}.{key} is {shown(value)}, not an array")
-        return []
-
-    def _tuples(self, group: dict[str, object], place: str) -> list[object]:
-        return self._array(group, "flowTuples", place)
-
-    def _rule(self, parent: dict[str, object], place: str) -> str | None:
-        if parent.get("rule") is None:
-            self._report(ProblemCode.GROUP_MALFORMED, f"{place} has no rule")
-        return self._name(parent, "rule", place)
-
-    def _name(self, parent: dict[str, object], key: str, place: str) -> str | None:
-        """A name or id as logged; null where there is none, which many blobs do with some."""
-        value = parent.get(key)
-        if value is None:
-            return None
-        if isinstance(value, str) and len(value) <= _LONGEST_NAME:
-            return value
-        code = ProblemCode.GROUP_MALFORMED if place else ProblemCode.RECORD_MALFORMED
-        what = "is longer than any name" if isinstance(value, str) else f"is {shown(value)}"
-        self._report(code, f"{place}.{key} {what}".lstrip("."))
-        return None
-
-    def _check_version(self, key: str, value: object, known: tuple[int, ...]) -> None:
-        if type(value) is not int or value not in known:
-            self._report(ProblemCode.UNKNOWN_VERSION, f"{key} {shown(value)}")
-
-    def _time(self) -> datetime | None:
-        value = self._record.get("time")
-        match = _RECORD_TIME.fullmatch(value) if isinstance(value, str) else None
-        if match is not None:
-            try:
-                time = datetime.fromisoformat(match[1])
-            except ValueError:
-                pass  # no such day or hour: reported below
-            else:
-                fraction = (match[2] or "").ljust(6, "0")[:6]
-                return time.replace(microsecond=int(fraction))
-        self._report(ProblemCode.RECORD_TIME_UNREADABLE, f"time {shown(value)}")
-        return None
-
-    def _report(self, code: ProblemCode, detail: str) -> None:
-        self._problems.add(code, detail, self._record_no)
+    def _read(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        size = self._file.seek(0, 2)
+        self._file.seek(0)
+        while self._file.tell() < size:
+            with pa.ipc.open_stream(self._file) as stream:
+                batch = stream.read_next_batch()
+                # The reader has to meet the end of its stream before the next one begins.
+                for _ in stream:
+                    pass
+            names = batch.schema.names
+            fields = dict(zip(names, batch.columns, strict=True))
+            yield fields.pop("array_no").to_numpy(), fields
 
 
-def _object(value: object) -> dict[str, object] | None:
-    return cast(dict[str, object], value) if isinstance(value, dict) else None
+def _named(places: np.ndarray, words: pa.Array, count: int, of_rows: Any) -> pa.Array:
+    if len(words) == 1 and not places.any():
+        return _one(words, count)
+    codes = of_rows(places)
+    missing = codes < 0
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=missing if missing.any() else None), words
+    )
+
+
+def _one(words: pa.Array, count: int) -> pa.Array:
+    """The same text on every row."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), words)
 
 
 def _time_of(ms: int | None) -> datetime | None:

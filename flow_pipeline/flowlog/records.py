@@ -1,7 +1,8 @@
 """Cuts the document `{"records":[…]}` into its records while the bytes come in.
 
-Belongs here: where a record begins and ends, and what is wrong around the records. What stands in
-a record is no matter of this module. Memory is bounded by a chunk and one record.
+Belongs here: the bytes that are being looked at, where the array of records begins and ends, what
+is wrong around it, and whatever stopped the scanner. What stands in a record is no matter of this
+module. Memory is bounded by a window and the longest value that is read whole.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
-from typing import NamedTuple
 
+import numpy as np
 import orjson
+import xxhash
 
-from flow_pipeline.flowlog.problems import ProblemCode, ProblemLog
+from flow_pipeline.flowlog import scan
+from flow_pipeline.flowlog.envelope import Envelopes
+from flow_pipeline.flowlog.problems import ProblemCode, ProblemLog, shown
+from flow_pipeline.flowlog.tuple_table import TupleTable
 
-# Both products end a record with these two bytes and have them nowhere else in it, as long as they
-# write without spaces and the flows last. Only a guess: the JSON parser has the last word.
-_LIKELY_END = b"}}"
-# A blob that is laid out differently disappoints every time. After this many wrong guesses none is
-# made any more, which bounds what they can cost.
-_WRONG_GUESSES_ALLOWED = 8
+# Fits a core's cache beside the tables, so that what was copied is scanned from there.
+_WINDOW_BYTES = 1 << 18
+LONGEST_VALUE = 1 << 24
+"""A record with an envelope, or a single element, beyond this many bytes is none of Azure's."""
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
@@ -33,14 +36,9 @@ _TO_BRACKET = re.compile(rb'(?:[^"\[\]]++|' + _WHOLE_STRING + rb")*+", re.DOTALL
 
 _QUOTE, _COMMA, _COLON = b'",:'
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = b"{}[]"
-
-
-class RawRecord(NamedTuple):
-    """An element of `records`: its bytes, its value, and why it has none (else empty)."""
-
-    data: bytes
-    value: object
-    error: str
+_NO_VALUE = frozenset((_COMMA, _COLON, _CLOSE_BRACE, _CLOSE_BRACKET))
+_KEYS = {"flowTuples": scan.KEY_TUPLES, "time": scan.KEY_TIME}
+_TOO_LARGE = f"larger than {LONGEST_VALUE:,} bytes without its tuples, or one of them is"
 
 
 class _State(Enum):
@@ -57,9 +55,9 @@ class _State(Enum):
 
 
 class _ValueScan:
-    """Looks for the end of one JSON value over as many chunks as it takes, each byte once.
+    """Looks for the end of one JSON value over as many windows as it takes, each byte once.
 
-    Of braces and brackets only the kind that the value begins with is counted: a record with a
+    Of braces and brackets only the kind that the value begins with is counted: a value with a
     bracket too few still ends where it ends.
     """
 
@@ -71,24 +69,23 @@ class _ValueScan:
         self._depth = 0 if self._is_scalar or self._in_string else 1
         self.read = 1
 
-    def advance(self, buffer: bytearray, start: int) -> bool:
+    def advance(self, buffer: bytearray, start: int, size: int) -> bool:
         """Go on in the value that begins at `start`; true when `read` is its whole length."""
         at = start + self.read
-        size = len(buffer)
         done = False
         while at < size and not done:
             if self._is_scalar:
-                at = _end(_SCALAR_REST, buffer, at)
+                at = _end(_SCALAR_REST, buffer, at, size)
                 done = at < size
             elif self._in_string:
-                at = _end(_STRING_REST, buffer, at)
+                at = _end(_STRING_REST, buffer, at, size)
                 if at == size or buffer[at] != _QUOTE:
                     break  # a lone backslash waits for the byte that it escapes
                 at += 1
                 self._in_string = False
                 done = self._depth == 0
             else:
-                at = _end(self._pattern, buffer, at)
+                at = _end(self._pattern, buffer, at, size)
                 if at == size:
                     break
                 self._in_string = buffer[at] == _QUOTE
@@ -100,47 +97,59 @@ class _ValueScan:
         return done
 
 
-class RecordCutter:
-    """Bytes of a document in, its records out, in order; what is wrong around them is reported.
+class RecordReader:
+    """Bytes of a document in, its records into the tables; what is wrong around them is reported.
 
     With `is_resumed` the bytes begin behind a record: at the comma before the next one, or at the
-    end of the array.
+    end of the array. `digest` chains the records' bytes: H(digest before + H(record)), H being
+    XXH3 of 128 bits, so that reading on from where one left off ends in the same digest.
     """
 
-    def __init__(self, problems: ProblemLog, *, is_resumed: bool = False) -> None:
+    def __init__(
+        self,
+        table: TupleTable,
+        envelopes: Envelopes,
+        problems: ProblemLog,
+        *,
+        is_resumed: bool,
+        digest: bytes,
+    ) -> None:
+        self._table = table
+        self._envelopes = envelopes
         self._problems = problems
         self._state = _State.ELEMENT if is_resumed else _State.START
         self._has_records = is_resumed
-        self._buffer = bytearray()
-        self._dropped = 0
-        self._at = 0
+        self._buffer = bytearray(_WINDOW_BYTES + scan.PAD)
+        self._window = np.frombuffer(self._buffer, np.uint8)
+        self._filled = 0
         self._key: object = None
         self._scan: _ValueScan | None = None
+        self._value: _ValueScan | None = None
+        self._is_too_large = False
         self._commas = 0
-        self._commas_due = 1 if is_resumed else 0
-        self._wrong_guesses = 0
-        self._guess = -1
-        self._guessed_to = 0
+        self._broken = ""
+        self._record = xxhash.xxh3_128()
+        self.digest = digest
 
     @property
     def bytes_read(self) -> int:
         """How many bytes were fed, whatever was made of them."""
-        return self._dropped + len(self._buffer)
+        return int(self._table.state[scan.BASE]) + self._filled
 
-    def feed(self, chunk: bytes) -> Iterator[RawRecord]:
-        """The records that end in this chunk. To be exhausted before the next call."""
-        self._buffer += chunk
-        while True:
-            if self._state is _State.ELEMENT:
-                record = self._next_record()
-                if record is not None:
-                    yield record
-                    continue
-                if self._state is _State.ELEMENT:
-                    break
-            elif not self._read_around():
-                break
-        self._drop()
+    def feed(self, chunk: bytes) -> Iterator[None]:
+        """Take in the next bytes; yields whenever the table has to be emptied first."""
+        done = 0
+        while done < len(chunk):
+            room = len(self._buffer) - scan.PAD - self._filled
+            with memoryview(chunk) as view:
+                piece = view[done : done + room]
+                end = self._filled + len(piece)
+                self._buffer[self._filled : end] = piece
+                done += len(piece)
+            self._buffer[end : end + scan.PAD] = bytes(scan.PAD)
+            self._filled = end
+            yield from self._read()
+            self._drop()
 
     def finish(self) -> None:
         """Report a document that ended too early."""
@@ -149,84 +158,246 @@ class RecordCutter:
         if self.bytes_read == 0:
             self._problems.add(ProblemCode.CUT_OFF, "the blob is empty")
             return
-        whole_to = self._dropped + self._at
+        begin = self._begun_at
+        whole_to = self._blob_offset if begin is None else begin
         self._problems.add(
             ProblemCode.CUT_OFF,
             f"ends at byte {self.bytes_read} in the middle of the document; whole to byte "
             f"{whole_to}",
         )
 
-    def _next_record(self) -> RawRecord | None:
-        if self._scan is None:
-            end = _end(_SEPARATORS, self._buffer, self._at)
-            self._commas += self._buffer.count(b",", self._at, end)
-            self._at = end
-            if end == len(self._buffer):
-                return None
-            is_last = self._buffer[end] == _CLOSE_BRACKET
-            self._check_commas(0 if is_last else self._commas_due)
-            if is_last:
-                self._at += 1
-                self._state = _State.AFTER_VALUE
-                return None
-            self._commas, self._commas_due = 0, 1
-            record = self._guess_record()
-            if record is not None:
-                return record
-        data = self._value()
-        return None if data is None else _parsed(data)
+    # ------------------------------------------------------------------- where the window stands
 
-    def _check_commas(self, due: int) -> None:
-        if self._commas != due:
+    @property
+    def _at(self) -> int:
+        return int(self._table.state[scan.POS])
+
+    @_at.setter
+    def _at(self, at: int) -> None:
+        self._table.state[scan.POS] = at
+
+    @property
+    def _begun_at(self) -> int | None:
+        """Where in the blob the record begins that is being read; None between two."""
+        state = self._table.state
+        if state[scan.MODE] == scan.BETWEEN:
+            return None
+        return int(self._table.records[scan.RECORD_BEGIN, state[scan.RECORDS]])
+
+    def _drop(self) -> None:
+        """Let go of what is done with; the rest waits for more, with room for as much again."""
+        state, done = self._table.state, self._at
+        begin = self._begun_at
+        if begin is not None:
+            self._record.update(self._window[max(0, begin - int(state[scan.BASE])) : done])
+        left = self._filled - done
+        self._buffer[:left] = self._buffer[done : self._filled]
+        if 2 * left > len(self._buffer):
+            self._buffer = self._buffer.ljust(2 * len(self._buffer), b"\0")
+            self._window = np.frombuffer(self._buffer, np.uint8)
+        self._filled = left
+        state[scan.BASE] += done
+        state[scan.POS] = 0
+
+    # ------------------------------------------------------------------- the array of records
+
+    def _read(self) -> Iterator[None]:
+        while True:
+            if self._state is not _State.ELEMENT:
+                if not self._read_around():
+                    return
+            elif self._value is not None:
+                if not self._read_value_between(self._value):
+                    return
+            else:
+                code = self._scan_records()
+                if code == scan.FULL:
+                    yield
+                elif not self._help(code):
+                    return
+
+    def _scan_records(self) -> int:
+        table, state = self._table, self._table.state
+        first = int(state[scan.RECORDS])
+        code = table.scan(self._window, self._filled)
+        last = int(state[scan.RECORDS])
+        if last > first:
+            self._commas = 0
+            records = table.records[:, first:last]
+            self._chain(records)
+            self._envelopes.take(records, self._broken)
+        return code
+
+    def _chain(self, records: np.ndarray) -> None:
+        digest, digest_of = self.digest, xxhash.xxh3_128_digest
+        base = int(self._table.state[scan.BASE])
+        with memoryview(self._buffer) as view:
+            for begin, end in zip(
+                (records[scan.RECORD_BEGIN] - base).tolist(),
+                (records[scan.RECORD_END] - base).tolist(),
+                strict=True,
+            ):
+                if begin >= 0:
+                    digest = digest_of(digest + digest_of(view[begin:end]))
+                else:
+                    # Only the first one: what stood in earlier windows is in there already.
+                    self._record.update(view[:end])
+                    digest = digest_of(digest + self._record.digest())
+                    self._record.reset()
+        self.digest = digest
+
+    def _help(self, code: int) -> bool:
+        """Do what the scanner left undone; false if that needs more bytes."""
+        if code == scan.NEED_MORE:
+            return self._give_up_on_what_is_too_large()
+        if code == scan.BETWEEN_ODD:
+            return self._read_between()
+        if code == scan.ODD_ELEMENT:
+            return self._read_element()
+        if code == scan.ESCAPED_KEY:
+            self._read_escaped_key()
+        elif code == scan.BROKEN:
+            self._break(f"no comma and no end of the array at byte {self._blob_offset}")
+        elif self._table.skeleton_bytes > LONGEST_VALUE:
+            self._break(_TOO_LARGE)
+        else:
+            self._table.make_room_for_skeleton()
+        return True
+
+    @property
+    def _blob_offset(self) -> int:
+        return int(self._table.state[scan.BASE]) + self._at
+
+    def _give_up_on_what_is_too_large(self) -> bool:
+        state = self._table.state
+        if self._filled - self._at <= LONGEST_VALUE:
+            return False
+        if state[scan.MODE] != scan.BETWEEN:
+            self._break(_TOO_LARGE)
+            return True
+        # Nothing but separators: what was seen of them counts for those to come.
+        commas = self._buffer.count(b",", self._at, self._filled)
+        self._commas += commas
+        state[scan.COMMAS_DUE] -= commas
+        self._at = self._filled
+        return False
+
+    def _break(self, detail: str) -> None:
+        """The record is no JSON that is read here: only its end is looked for from now on."""
+        self._broken = detail
+        self._table.state[scan.MODE] = scan.SKIP
+
+    def _read_between(self) -> bool:
+        """Separators that are not as they should be, or something else than an object."""
+        state = self._table.state
+        start, end = self._at, _end(_SEPARATORS, self._buffer, self._at, self._filled)
+        commas = self._commas + self._buffer.count(b",", start, end)
+        due = int(state[scan.COMMAS_DUE]) + self._commas
+        self._at = end
+        byte = self._buffer[end]
+        is_last = byte == _CLOSE_BRACKET
+        if commas != (0 if is_last else due):
             self._problems.add(
                 ProblemCode.UNREADABLE_JSON,
-                f"{self._commas} commas instead of {due} before byte {self._dropped + self._at}",
+                f"{commas} commas instead of {0 if is_last else due} before byte "
+                f"{self._blob_offset}",
             )
+        self._commas = 0
+        state[scan.COMMAS_DUE] = 0
+        if is_last:
+            self._at += 1
+            self._state = _State.AFTER_VALUE
+        elif byte != _OPEN_BRACE:
+            self._value = _ValueScan(byte)
+        return True
 
-    def _guess_record(self) -> RawRecord | None:
-        """The record here if it ends at the next likely end: a value has one end, so no other."""
+    def _read_value_between(self, value: _ValueScan) -> bool:
+        """A value that is no object where a record should stand."""
         start = self._at
-        if self._wrong_guesses >= _WRONG_GUESSES_ALLOWED or self._buffer[start] != _OPEN_BRACE:
-            return None
-        if self._guess < start:
-            self._guess = self._buffer.find(_LIKELY_END, max(start, self._guessed_to))
-            found = self._guess >= 0
-            self._guessed_to = self._guess if found else max(start, len(self._buffer) - 1)
-            if not found:
-                return None
-        end = self._guess + len(_LIKELY_END)
-        record = _parsed(_copy(self._buffer, start, end))
-        if record.error:
-            self._wrong_guesses += 1
-            return None
+        is_done = value.advance(self._buffer, start, self._filled)
+        if not is_done and not self._is_too_large and value.read <= LONGEST_VALUE:
+            return False
+        end = start + value.read
+        self._record.update(self._window[start:end])
         self._at = end
-        return record
+        if not is_done:
+            self._is_too_large = True
+            value.read = 0
+            return False
+        detail = _TOO_LARGE
+        if not self._is_too_large:
+            detail = _malformed(_copy(self._buffer, start, end))
+        state = self._table.state
+        self._problems.add(ProblemCode.RECORD_MALFORMED, detail, int(state[scan.RECORD_NO]))
+        state[scan.RECORD_NO] += 1
+        state[scan.COMMAS_DUE] = 1
+        self.digest = xxhash.xxh3_128_digest(self.digest + self._record.digest())
+        self._record.reset()
+        self._value, self._is_too_large = None, False
+        return True
 
-    def _value(self) -> bytes | None:
-        """The whole value that begins here, or None until its end has come in."""
-        start = self._at
-        if self._scan is None:
-            self._scan = _ValueScan(self._buffer[start])
-        if not self._scan.advance(self._buffer, start):
-            return None
-        self._at = start + self._scan.read
-        self._scan = None
-        return _copy(self._buffer, start, self._at)
+    def _read_element(self) -> bool:
+        """An element of an array of tuples that the scanner is not sure of."""
+        state, start = self._table.state, self._at
+        byte = self._buffer[start]
+        if byte in _NO_VALUE:
+            self._break(f"{_shown_byte(byte)} instead of a value at byte {self._blob_offset}")
+            return True
+        value = _ValueScan(byte)
+        if not value.advance(self._buffer, start, self._filled):
+            return self._give_up_on_what_is_too_large()
+        if value.read > LONGEST_VALUE:
+            self._break(_TOO_LARGE)
+            return True
+        data = _copy(self._buffer, start, start + value.read)
+        # As deep as it stands: a parser has a limit to that, which counts from the outside.
+        depth = 0 if byte == _QUOTE else int(state[scan.DEPTH])
+        try:
+            element = orjson.loads(b"[" * depth + data + b"]" * depth)
+        except orjson.JSONDecodeError as error:
+            self._break(f"{error.msg} at byte {self._blob_offset}")
+            return True
+        for _ in range(depth):
+            element = element[0]
+        self._table.add(element)
+        self._at = start + value.read
+        state[scan.MODE] = scan.AFTER_ELEMENT
+        return True
+
+    def _read_escaped_key(self) -> None:
+        """A key with escapes in it is the same key as without them."""
+        state = self._table.state
+        start, end = self._at, int(state[scan.TOKEN_END])
+        data = _copy(self._buffer, start, end)
+        try:
+            key = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            key = None  # the envelope as a whole will say so
+        kind = _KEYS.get(key, 0)
+        if kind == scan.KEY_TUPLES or (kind and state[scan.DEPTH] == 1):
+            data = orjson.dumps(key)
+            state[scan.KEY] = kind
+            state[scan.MODE] = scan.AFTER_KEY
+        self._table.append_to_skeleton(data)
+        self._at = end
+
+    # ------------------------------------------------------------------- around that array
 
     def _read_around(self) -> bool:
         """One step outside the array of records; false if it needs more bytes or there is none."""
         state = self._state
         if state is _State.GIVEN_UP:
-            self._at = len(self._buffer)
+            self._at = self._filled
             return False
-        if state is _State.START and self._dropped == self._at == 0:
-            if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
+        if state is _State.START and self._blob_offset == 0:
+            begin = self._buffer[: min(self._filled, len(_BOM))]
+            if len(begin) < len(_BOM) and _BOM.startswith(begin):
                 return False
-            if self._buffer.startswith(_BOM):
+            if begin == _BOM:
                 self._at = len(_BOM)
         if self._scan is None:
-            self._at = _end(_SPACE, self._buffer, self._at)
-        if self._at == len(self._buffer):
+            self._at = _end(_SPACE, self._buffer, self._at, self._filled)
+        if self._at == self._filled:
             return False
         byte = self._buffer[self._at]
         if state is _State.KEY and byte == _QUOTE:
@@ -235,7 +406,7 @@ class RecordCutter:
             return self._read_value(byte)
         follows = _PUNCTUATION.get((state, byte))
         if follows is None:
-            self._give_up(f"{_shown_byte(byte)} at byte {self._dropped + self._at}")
+            self._give_up(f"{_shown_byte(byte)} at byte {self._blob_offset}")
             return True
         self._at += 1
         self._state = follows
@@ -244,10 +415,19 @@ class RecordCutter:
         return True
 
     def _read_key(self) -> bool:
-        data = self._value()
-        if data is None:
-            return False
-        self._key = _parsed(data).value
+        start = self._at
+        value = _ValueScan(_QUOTE)
+        if not value.advance(self._buffer, start, self._filled):
+            if self._filled - start <= LONGEST_VALUE:
+                return False
+            self._give_up(f"a key of more than {LONGEST_VALUE:,} bytes")
+            return True
+        self._at = start + value.read
+        data = _copy(self._buffer, start, self._at)
+        try:
+            self._key = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self._key = None  # whatever it is, it is not `records`
         self._state = _State.COLON
         return True
 
@@ -270,7 +450,7 @@ class RecordCutter:
     def _skip_value(self) -> bool:
         if self._scan is None:
             self._scan = _ValueScan(self._buffer[self._at])
-        is_done = self._scan.advance(self._buffer, self._at)
+        is_done = self._scan.advance(self._buffer, self._at, self._filled)
         self._at += self._scan.read
         self._scan.read = 0
         if is_done:
@@ -281,14 +461,6 @@ class RecordCutter:
         code = ProblemCode.TRAILING_DATA if self._has_records else ProblemCode.NOT_A_FLOW_LOG
         self._problems.add(code, detail)
         self._state = _State.GIVEN_UP
-
-    def _drop(self) -> None:
-        done = self._at
-        del self._buffer[:done]
-        self._dropped += done
-        self._at = 0
-        self._guess = max(-1, self._guess - done)
-        self._guessed_to = max(0, self._guessed_to - done)
 
 
 _PUNCTUATION = {
@@ -304,20 +476,19 @@ def _shown_byte(byte: int) -> str:
     return repr(bytes((byte,)))[1:]
 
 
-def _end(pattern: re.Pattern[bytes], buffer: bytearray, at: int) -> int:
-    # Every pattern here matches, be it the empty text. The match must not outlive this call: it
-    # would lock the size of the buffer.
-    match = pattern.match(buffer, at)
+def _malformed(data: bytes) -> str:
+    try:
+        return f"{shown(orjson.loads(data))} where a record should stand"
+    except orjson.JSONDecodeError as error:
+        return error.msg
+
+
+def _end(pattern: re.Pattern[bytes], buffer: bytearray, at: int, size: int) -> int:
+    # Every pattern here matches, be it the empty text.
+    match = pattern.match(buffer, at, size)
     return at if match is None else match.end()
 
 
 def _copy(buffer: bytearray, start: int, end: int) -> bytes:
     with memoryview(buffer) as view:
         return bytes(view[start:end])
-
-
-def _parsed(data: bytes) -> RawRecord:
-    try:
-        return RawRecord(data, orjson.loads(data), "")
-    except orjson.JSONDecodeError as error:
-        return RawRecord(data, None, str(error))

@@ -76,12 +76,26 @@ LANDED_SCHEMA: pa.Schema = pa.schema(
     [pa.field(column.name, column.type) for column in FLOW_COLUMNS + REJECT_COLUMNS]
 )
 
+ENCODED_SCHEMA: pa.Schema = pa.schema(
+    [
+        pa.field(
+            field.name,
+            pa.dictionary(pa.int32(), field.type)
+            if pa.types.is_string(field.type) and field.name != "raw"
+            else field.type,
+        )
+        for field in LANDED_SCHEMA
+    ]
+)
+"""The same as it is decoded and written: texts, which repeat, as places in dictionaries."""
+
 
 class RejectReason(StrEnum):
     """Why a tuple was not decoded. The first that applies, in this order."""
 
     NOT_TEXT = "not_text"
     EMPTY = "empty"
+    TOO_LONG = "too_long"
     TOO_FEW_FIELDS = "too_few_fields"
     TOO_MANY_FIELDS = "too_many_fields"
     FLOW_TIME_UNREADABLE = "flow_time_unreadable"

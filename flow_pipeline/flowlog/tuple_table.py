@@ -1,0 +1,345 @@
+"""The tables that the scanner fills, and their rows as Arrow columns.
+
+Belongs here: room for one batch of rows, the dictionaries of its addresses and texts, and the row
+that an exact reading adds. Numbers stay numbers until a batch is taken.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from flow_pipeline.flowlog import scan
+from flow_pipeline.flowlog.schema import RejectReason
+from flow_pipeline.flowlog.tuples import LONGEST_TUPLE, FlowTuple, read_tuple
+
+BATCH_TUPLES = 131_072
+# Half the slots of their tables, so that a look-up ends soon; a batch with more ends early.
+_MOST_ADDRESSES = 65_536
+_MOST_GROUPS = 32_768
+_MOST_RECORDS = 16_384
+_MOST_SKELETONS = 4_096
+_MOST_TEXTS = 16_384
+_SKELETON_BYTES = 1 << 20
+_HOUR_MS = 3_600_000
+_COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
+_CODED = {
+    "direction": (scan.DIRECTION, pa.array(scan.DIRECTIONS)),
+    "decision": (scan.DECISION, pa.array(scan.DECISIONS)),
+    "flow_state": (scan.FLOW_STATE, pa.array(scan.STATES_OF_FLOW)),
+}
+_NOTHING = pa.array([], pa.string())
+
+TUPLE_COLUMNS: tuple[str, ...] = (
+    "flow_time", "date", "hour", "src_ip", "dst_ip", "src_port", "dst_port", "protocol",
+    "direction", "decision", "flow_state", "encryption", *_COUNTERS, "log_version",
+    "tuple_no", "reject_reason", "raw",
+)  # fmt: skip
+"""What a row is without its envelope."""
+
+
+class TupleTable:
+    """Room for the rows of a batch, and everything that the scanner remembers between them.
+
+    `earliest` and `latest` (ms since 1970 UTC) are the plausible flow times.
+    """
+
+    def __init__(self, earliest: int, latest: int, *, record_no: int, is_resumed: bool) -> None:
+        self.state = np.zeros(scan.STATES, np.int64)
+        self.state[scan.EARLIEST], self.state[scan.LATEST] = earliest, latest
+        self.state[scan.RECORD_NO] = record_no
+        self.state[scan.COMMAS_DUE] = is_resumed
+        self.state[scan.HOUR_START] = scan.NO_TIME // 2
+        self._latest = latest
+        self.groups = np.empty((scan.GROUP_COLUMNS, _MOST_GROUPS), np.int32)
+        self.records = np.empty((scan.RECORD_COLUMNS, _MOST_RECORDS), np.int64)
+        self._wide = np.empty((scan.WIDE, BATCH_TUPLES), np.int64)
+        self._narrow = np.empty((scan.NARROW, BATCH_TUPLES), np.int32)
+        self._sources = np.zeros(2 * _MOST_ADDRESSES, np.int64)
+        self._targets = np.zeros(2 * _MOST_ADDRESSES, np.int64)
+        self._source_ips = np.empty(_MOST_ADDRESSES, np.int64)
+        self._target_ips = np.empty(_MOST_ADDRESSES, np.int64)
+        self._texts = _Texts()
+        self._skeletons = np.empty(_SKELETON_BYTES, np.uint8)
+        self._skeleton_ends = np.zeros(_MOST_SKELETONS + 1, np.int64)
+        self._skeleton_table = np.full(2 * _MOST_SKELETONS, -1, np.int32)
+        # Nobody who writes a log can know it: a value that has it was put there by the scanner.
+        self.nonce = secrets.token_hex(8)
+        self._nonce = np.frombuffer(self.nonce.encode(), np.uint8)
+        self._rejects: dict[int, tuple[RejectReason, str]] = {}
+
+    def scan(self, window: np.ndarray, size: int) -> int:
+        """Let the scanner go on in `window[:size]`; returns why it stopped."""
+        texts = self._texts
+        return scan.scan(
+            window, size, self.state, self._wide, self._narrow, self.groups, self.records,
+            self._sources, self._source_ips, self._targets, self._target_ips,
+            texts.table, texts.starts, texts.store, texts.addresses, texts.encryptions,
+            self._skeletons, self._skeleton_ends, self._skeleton_table, self._nonce,
+        )  # fmt: skip
+
+    def add(self, value: object) -> None:
+        """Read one element exactly and add its row; the scanner has made sure of the room."""
+        state = self.state
+        row = int(state[scan.ROWS])
+        if not state[scan.HAS_GROUP]:
+            group = int(state[scan.GROUPS])
+            self.groups[scan.GROUP_RECORD, group] = state[scan.RECORDS]
+            self.groups[scan.GROUP_ARRAY, group] = state[scan.ARRAY_NO]
+            self.groups[scan.GROUP_ROW, group] = row
+            state[scan.GROUPS], state[scan.HAS_GROUP] = group + 1, 1
+        found = read_tuple(value, self._latest)
+        if isinstance(found, RejectReason):
+            self._rejects[row] = (found, _verbatim(value))
+            self._wide[:, row] = -1
+            self._narrow[:, row] = -1
+        else:
+            self._add(row, found)
+            self._learn(str(value), found)
+        self._narrow[scan.TUPLE, row] = state[scan.TUPLE_NO]
+        state[scan.ROWS] += 1
+        state[scan.TUPLE_NO] += 1
+
+    def _add(self, row: int, found: FlowTuple) -> None:
+        wide, narrow = self._wide, self._narrow
+        wide[scan.FLOW_MS, row] = found.flow_ms
+        for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
+            value = getattr(found, name)
+            wide[counter, row] = -1 if value is None else value
+        hours = found.flow_ms // _HOUR_MS
+        texts = self._texts
+        for column, value in (
+            (scan.SRC_IP, texts.address(found.src_ip)),
+            (scan.DST_IP, texts.address(found.dst_ip)),
+            (scan.SRC_PORT, found.src_port),
+            (scan.DST_PORT, found.dst_port),
+            (scan.PROTOCOL, found.protocol),
+            (scan.DIRECTION, scan.DIRECTIONS.index(found.direction)),
+            (scan.DECISION, scan.DECISIONS.index(found.decision)),
+            (scan.FLOW_STATE, _code(found.flow_state)),
+            (scan.ENCRYPTION, texts.encryption(found.encryption)),
+            (scan.LOG_VERSION, found.log_version),
+            (scan.DATE, hours // 24),
+            (scan.HOUR_OF_DAY, hours % 24),
+        ):
+            narrow[column, row] = value
+
+    def _learn(self, text: str, found: FlowTuple) -> None:
+        """So that the scanner knows the spelling of what it stumbled over the next time."""
+        fields = text.split(",")
+        for spelt, address in ((fields[1], found.src_ip), (fields[2], found.dst_ip)):
+            if ":" in spelt:
+                self._texts.learn_address(spelt, address)
+        if found.encryption is not None:
+            self._texts.learn_encryption(found.encryption)
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait, those of the record that is being read included."""
+        return int(self.state[scan.ROWS])
+
+    @property
+    def whole_rows(self) -> int:
+        """Rows of the records that were read to their end."""
+        return int(self.state[scan.RECORD_FIRST_ROW])
+
+    def skeleton(self, number: int) -> bytes:
+        """An envelope as it stood in the blob, marks in the place of arrays of tuples."""
+        start, end = self._skeleton_ends[number : number + 2]
+        return self._skeletons[start:end].tobytes()
+
+    @property
+    def skeleton_bytes(self) -> int:
+        """Length of the envelope that is being read, as far as it has come."""
+        return int(self.state[scan.SKELETON_LENGTH])
+
+    def make_room_for_skeleton(self) -> None:
+        """Twice the room for envelopes."""
+        grown = np.empty(2 * len(self._skeletons), np.uint8)
+        grown[: len(self._skeletons)] = self._skeletons
+        self._skeletons = grown
+
+    def append_to_skeleton(self, data: bytes) -> None:
+        """Copy a token of the envelope that the scanner left to the caller."""
+        while self._skeleton_at + len(data) + scan.PAD > len(self._skeletons):
+            self.make_room_for_skeleton()
+        at = self._skeleton_at
+        self._skeletons[at : at + len(data)] = np.frombuffer(data, np.uint8)
+        self.state[scan.SKELETON_LENGTH] += len(data)
+
+    @property
+    def _skeleton_at(self) -> int:
+        return int(self.state[scan.SKELETON_START] + self.state[scan.SKELETON_LENGTH])
+
+    def fields(self, first: int, last: int) -> dict[str, pa.Array]:
+        """`TUPLE_COLUMNS` of the rows [first, last), typed as ENCODED_SCHEMA has them."""
+        rejected = [row - first for row in self._rejects if first <= row < last]
+        mask = None
+        if rejected:
+            mask = np.zeros(last - first, bool)
+            mask[rejected] = True
+        wide, narrow = self._wide[:, first:last], self._narrow[:, first:last]
+        columns: dict[str, Any] = {
+            "flow_time": pa.array(wide[scan.FLOW_MS].copy(), mask=mask).view(pa.timestamp("ms")),
+            "date": pa.array(narrow[scan.DATE].copy(), mask=mask).view(pa.date32()),
+            "hour": pa.array(narrow[scan.HOUR_OF_DAY].copy(), mask=mask),
+            "src_port": pa.array(narrow[scan.SRC_PORT].copy(), mask=mask),
+            "dst_port": pa.array(narrow[scan.DST_PORT].copy(), mask=mask),
+            "protocol": pa.array(narrow[scan.PROTOCOL].astype(np.int16), mask=mask),
+            "log_version": pa.array(narrow[scan.LOG_VERSION].astype(np.int16), mask=mask),
+            "tuple_no": pa.array(narrow[scan.TUPLE].copy()),
+        }
+        for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
+            columns[name] = _nullable(wide[counter].copy())
+        for name, (row, words) in _CODED.items():
+            columns[name] = pa.DictionaryArray.from_arrays(_nullable(narrow[row].copy()), words)
+        columns["encryption"] = pa.DictionaryArray.from_arrays(
+            _nullable(narrow[scan.ENCRYPTION].copy()), self._texts.encryption_texts()
+        )
+        for name, row, ips, count in (
+            ("src_ip", scan.SRC_IP, self._source_ips, scan.SOURCES),
+            ("dst_ip", scan.DST_IP, self._target_ips, scan.TARGETS),
+        ):
+            columns[name] = self._addresses(narrow[row].copy(), ips, int(self.state[count]))
+        count = last - first
+        if rejected:
+            found = [self._rejects[first + row] for row in rejected]
+            reasons, raws = [None] * count, [None] * count
+            for row, (reason, raw) in zip(rejected, found, strict=True):
+                reasons[row], raws[row] = reason.value, raw
+            columns["reject_reason"] = pa.array(reasons, pa.string()).dictionary_encode()
+            columns["raw"] = pa.array(raws, pa.string())
+        else:
+            nothing = pa.DictionaryArray.from_arrays(pa.nulls(count, pa.int32()), _NOTHING)
+            columns["reject_reason"] = nothing
+            columns["raw"] = pa.nulls(count, pa.string())
+        return columns
+
+    def _addresses(self, codes: np.ndarray, ips: np.ndarray, count: int) -> pa.Array:
+        text = np.empty(15 * count, np.uint8)
+        ends = np.empty(count + 1, np.int32)
+        length = scan.address_texts(ips, count, text, ends)
+        words = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(text[:length]))
+        if len(codes) and codes.min() < -1:
+            is_text = codes < -1
+            used, place = np.unique(codes[is_text], return_inverse=True)
+            codes[is_text] = count + place
+            words = pa.concat_arrays([words, self._texts.address_texts(-2 - used)])
+        return pa.DictionaryArray.from_arrays(_nullable(codes), words)
+
+    def reset(self) -> None:
+        """Begin the next batch. A record that is being read goes on in it."""
+        state = self.state
+        self.records[:, 0] = self.records[:, min(int(state[scan.RECORDS]), _MOST_RECORDS - 1)]
+        for count in (scan.ROWS, scan.GROUPS, scan.RECORDS, scan.SOURCES, scan.TARGETS):
+            state[count] = 0
+        state[scan.RECORD_FIRST_ROW] = state[scan.HAS_GROUP] = 0
+        self._sources.fill(0)
+        self._targets.fill(0)
+        self._rejects.clear()
+        self._texts.forget_if_many()
+
+    def forget_skeletons_if_many(self) -> bool:
+        """Make room for other envelopes; true if their numbers begin anew."""
+        state = self.state
+        start, length = int(state[scan.SKELETON_START]), int(state[scan.SKELETON_LENGTH])
+        if start < _SKELETON_BYTES // 2 and state[scan.SKELETONS] < _MOST_SKELETONS // 2:
+            return False
+        # The one that is being read moves to the front.
+        begun = self._skeletons[start : start + length]
+        self._skeletons = np.empty(max(_SKELETON_BYTES, 2 * length), np.uint8)
+        self._skeletons[:length] = begun
+        state[scan.SKELETON_START] = state[scan.SKELETONS] = 0
+        self._skeleton_table.fill(-1)
+        return True
+
+
+class _Texts:
+    """Addresses that are no IPv4 ones, and encryption codes: spelling to place in a dictionary.
+
+    Numbers of addresses go down from -2. What is learned stays until there is too much of it.
+    """
+
+    def __init__(self) -> None:
+        self.table = np.empty(2 * _MOST_TEXTS, np.int32)
+        self.starts = np.zeros(_MOST_TEXTS + 1, np.int64)
+        self.store = np.empty(_MOST_TEXTS * scan.LONGEST_TEXT, np.uint8)
+        self.addresses = np.empty(_MOST_TEXTS, np.int32)
+        self.encryptions = np.empty(_MOST_TEXTS, np.int32)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.table.fill(-1)
+        self._count = 0
+        self._address_codes: dict[str, int] = {}
+        self._encryption_codes: dict[str, int] = {}
+
+    def forget_if_many(self) -> None:
+        most = _MOST_TEXTS // 2
+        if max(self._count, len(self._address_codes), len(self._encryption_codes)) > most:
+            self._forget()
+
+    def address(self, text: str) -> int:
+        return -2 - self._address_codes.setdefault(text, len(self._address_codes))
+
+    def encryption(self, text: str | None) -> int:
+        if text is None:
+            return -1
+        return self._encryption_codes.setdefault(text, len(self._encryption_codes))
+
+    def learn_address(self, spelt: str, address: str) -> None:
+        number = self._number(spelt)
+        if number is not None:
+            self.addresses[number] = self.address(address)
+
+    def learn_encryption(self, text: str) -> None:
+        number = self._number(text)
+        if number is not None:
+            self.encryptions[number] = self.encryption(text)
+
+    def address_texts(self, places: np.ndarray) -> pa.Array:
+        return pa.array(list(self._address_codes), pa.string()).take(pa.array(places))
+
+    def encryption_texts(self) -> pa.Array:
+        return pa.array(list(self._encryption_codes), pa.string())
+
+    def _number(self, text: str) -> int | None:
+        """The text's number, which it is given if need be; None if it is nothing to remember."""
+        data = np.frombuffer(text.encode(), np.uint8)
+        if len(data) >= scan.LONGEST_TEXT or self._count == _MOST_TEXTS:
+            return None
+        slot = scan.text_slot(data, 0, len(data), self.table, self.starts, self.store)
+        number = int(self.table[slot])
+        if number < 0:
+            number, self._count = self._count, self._count + 1
+            start = int(self.starts[number])
+            self.store[start : start + len(data)] = data
+            self.starts[number + 1] = start + len(data)
+            self.addresses[number] = self.encryptions[number] = -1
+            self.table[slot] = number
+        return number
+
+
+def _nullable(codes: np.ndarray) -> pa.Array:
+    """What is negative is null."""
+    missing = codes < 0
+    return pa.array(codes, mask=missing if missing.any() else None)
+
+
+def _code(state: str | None) -> int:
+    return -1 if state is None else scan.STATES_OF_FLOW.index(state)
+
+
+def _verbatim(value: object) -> str:
+    """A rejected element as text, no more of it than a tuple can have."""
+    if isinstance(value, str):
+        return value[:LONGEST_TUPLE]
+    try:
+        return orjson.dumps(value).decode()[:LONGEST_TUPLE]
+    except orjson.JSONEncodeError:
+        # It reads deeper nesting than it writes; nobody's flow is in there.
+        return '"(nested too deeply to be shown)"'
