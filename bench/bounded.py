@@ -13,15 +13,8 @@ from rich.table import Table
 
 from bench.agreement import Disagreement, counts
 from bench.contenders import CONTENDERS
-from bench.documents import (
-    WARM_UP_TUPLES,
-    Documents,
-    Layout,
-    Shape,
-    make,
-    make_large_blob,
-    make_many_blobs,
-)
+from bench.documents import Documents, Layout, Shape
+from bench.generator import WARM_UP_TUPLES, make, make_large_blob, make_many_blobs
 from bench.measure import Measurement, measure
 from bench.report import Row, new_row
 from bench.run import console

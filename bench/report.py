@@ -70,7 +70,7 @@ def table(rows: Sequence[Row]) -> Table:
     documents = ""
     for row in rows:
         tuples = row.tuples
-        place = f"{row.layout} {row.shape}\n{row.blobs:,} blobs\n{row.bytes_read / 1e6:,.0f} MB"
+        place = _place(row)
         if place != documents:
             shown.add_section()
         label, documents = place if place != documents else "", place
@@ -92,6 +92,13 @@ def table(rows: Sequence[Row]) -> Table:
             _compared(row, rows),
         )
     return shown
+
+
+def _place(row: Row) -> str:
+    blobs = f"{row.blobs:,} blob" + ("s" if row.blobs > 1 else "")
+    return (
+        f"{row.layout} {row.shape}\n{blobs}\n{row.bytes_read / 1e6:,.0f} MB\n{row.tuples:,} tuples"
+    )
 
 
 def _compared(row: Row, rows: Sequence[Row]) -> str:

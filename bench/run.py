@@ -14,7 +14,8 @@ from rich.console import Console
 
 from bench import agreement, floor
 from bench.contenders import CONTENDERS, Contender
-from bench.documents import WARM_UP_TUPLES, Documents, Layout, Shape, make
+from bench.documents import Documents, Layout, Shape
+from bench.generator import WARM_UP_TUPLES, make
 from bench.measure import Measurement, measure
 from bench.report import Row, new_row
 

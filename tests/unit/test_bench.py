@@ -19,15 +19,8 @@ from rich.console import Console
 
 from bench import agreement, bounded, floor, report
 from bench.contenders import CONTENDERS
-from bench.documents import (
-    Documents,
-    Layout,
-    Shape,
-    make,
-    make_large_blob,
-    make_many_blobs,
-    open_documents,
-)
+from bench.documents import MARKER, Documents, Layout, Shape, open_documents
+from bench.generator import make, make_large_blob, make_many_blobs
 from bench.measure import Measurement, parquet_files
 from flow_pipeline.flowlog.schema import LANDED_SCHEMA
 
@@ -108,7 +101,7 @@ def test_the_floor_skips_no_field(old: bytes, new: bytes, scratch: Path, tmp_pat
     content = blob.path.read_bytes()
     assert old in content
     broken.write_bytes(content.replace(old, new, 1))
-    (tmp_path / "bench.json").write_bytes((whole.folder / "bench.json").read_bytes())
+    (tmp_path / MARKER).write_bytes((whole.folder / MARKER).read_bytes())
     floor.build(tmp_path)
     with pytest.raises(ValueError, match="does not know"):
         floor.sums(open_documents(tmp_path), tmp_path)
