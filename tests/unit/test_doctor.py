@@ -160,6 +160,7 @@ def test_paths_have_shapes() -> None:
         f"{VAULT}/": PathShape.FOREIGN,
         f"{VNET_CONTAINER}/": PathShape.UNKNOWN,
         f"{VNET_CONTAINER}/old/copy/": PathShape.UNKNOWN,
+        f"{VNET_CONTAINER}/flowLogResourceID=/S/WEB/": PathShape.UNKNOWN,
         f"{NSG}/more/": PathShape.FOREIGN,
     }
     for prefix, shape in below.items():
