@@ -50,6 +50,7 @@ class _Envelope:
     problems: tuple[tuple[ProblemCode, str], ...]
     time_us: int | None
     first_key: int
+    key_count: int
 
 
 class Envelopes:
@@ -89,16 +90,17 @@ class Envelopes:
         """Numbers of skeletons begin anew; keys and names with them."""
         self._known.clear()
         self._keys.clear()
+        self._key_columns = self._key_columns[:, :0]
         for names in self._names:
             names.clear()
 
     def keys(self, records: np.ndarray, record: np.ndarray, array: np.ndarray) -> np.ndarray:
         """The key of each array of tuples, by place of its record and its number in it."""
-        first_keys = np.array([known.first_key for known in self._known] or [-1])
+        first_keys = np.array([known.first_key for known in self._known] or [0])
+        key_counts = np.array([known.key_count for known in self._known] or [0])
         skeletons = records[scan.RECORD_SKELETON, record]
-        first = first_keys[skeletons]
-        is_known = (skeletons >= 0) & (first >= 0)
-        keys = np.where(is_known, first + array, 0)
+        is_known = (skeletons >= 0) & (array < key_counts[skeletons])
+        keys = np.where(is_known, first_keys[skeletons] + array, 0)
         is_used = self._columns()[-1][keys] >= 0 if len(self._keys) else is_known
         return np.where(is_known & is_used, keys, -1)
 
@@ -136,14 +138,13 @@ class Envelopes:
             reader.report(ProblemCode.RECORD_MALFORMED, error.msg)
         else:
             groups = list(reader.groups(value))
-        first_key = -1
-        if groups:
-            first_key = len(self._keys)
-            used = {group.array_no: group for group in groups}
-            for array_no in range(max(used) + 1):
-                group = used.get(array_no)
-                self._keys.append(_UNUSED if group is None else self._key(group))
-        return _Envelope(tuple(reader.problems), reader.time_us, first_key)
+        first_key = len(self._keys)
+        used = {group.array_no: group for group in groups}
+        for array_no in range(max(used, default=-1) + 1):
+            group = used.get(array_no)
+            self._keys.append(_UNUSED if group is None else self._key(group))
+        key_count = len(self._keys) - first_key
+        return _Envelope(tuple(reader.problems), reader.time_us, first_key, key_count)
 
     def _key(self, group: _Group) -> tuple[int, ...]:
         codes = (

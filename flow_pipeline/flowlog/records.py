@@ -33,9 +33,14 @@ _SCALAR_REST = re.compile(rb'[^ \t\r\n,\[\]{}"]*+')
 _WHOLE_STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TO_BRACE = re.compile(rb'(?:[^"{}]++|' + _WHOLE_STRING + rb")*+", re.DOTALL)
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]]++|' + _WHOLE_STRING + rb")*+", re.DOTALL)
+_TO_EITHER = re.compile(rb'(?:[^"{}\[\]]++|' + _WHOLE_STRING + rb")*+", re.DOTALL)
 
 _QUOTE, _COMMA, _COLON = b'",:'
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = b"{}[]"
+_COUNTERPARTS = {
+    _OPEN_BRACE: (_OPEN_BRACE, _CLOSE_BRACE),
+    _OPEN_BRACKET: (_OPEN_BRACKET, _CLOSE_BRACKET),
+}
 _NO_VALUE = frozenset((_COMMA, _COLON, _CLOSE_BRACE, _CLOSE_BRACKET))
 _KEYS = {"flowTuples": scan.KEY_TUPLES, "time": scan.KEY_TIME}
 _TOO_LARGE = f"larger than {LONGEST_VALUE:,} bytes without its tuples, or one of them is"
@@ -58,12 +63,17 @@ class _ValueScan:
     """Looks for the end of one JSON value over as many windows as it takes, each byte once.
 
     Of braces and brackets only the kind that the value begins with is counted: a value with a
-    bracket too few still ends where it ends.
+    bracket too few still ends where it ends. In a record, that means at the latest where the
+    record does: `is_broken` tells of an array that has a brace too many.
     """
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, *, in_record: bool = False) -> None:
         self._opening = first
         self._pattern = _TO_BRACKET if first == _OPEN_BRACKET else _TO_BRACE
+        if in_record:
+            self._pattern = _TO_EITHER
+        self._braces = 0
+        self.is_broken = False
         self._is_scalar = first not in (_QUOTE, _OPEN_BRACE, _OPEN_BRACKET)
         self._in_string = first == _QUOTE
         self._depth = 0 if self._is_scalar or self._in_string else 1
@@ -88,10 +98,14 @@ class _ValueScan:
                 at = _end(self._pattern, buffer, at, size)
                 if at == size:
                     break
-                self._in_string = buffer[at] == _QUOTE
-                if not self._in_string:
-                    self._depth += 1 if buffer[at] == self._opening else -1
+                byte = buffer[at]
+                self._in_string = byte == _QUOTE
+                if byte in _COUNTERPARTS[self._opening]:
+                    self._depth += 1 if byte == self._opening else -1
                     done = self._depth == 0
+                elif byte in _COUNTERPARTS[_OPEN_BRACE]:
+                    self._braces += 1 if byte == _OPEN_BRACE else -1
+                    done = self.is_broken = self._braces < 0
                 at += 1
         self.read = at - start
         return done
@@ -343,11 +357,15 @@ class RecordReader:
         if byte in _NO_VALUE:
             self._break(f"{_shown_byte(byte)} instead of a value at byte {self._blob_offset}")
             return True
-        value = _ValueScan(byte)
+        value = _ValueScan(byte, in_record=True)
         if not value.advance(self._buffer, start, self._filled):
             return self._give_up_on_what_is_too_large()
-        if value.read > LONGEST_VALUE:
-            self._break(_TOO_LARGE)
+        if value.is_broken or value.read > LONGEST_VALUE:
+            self._break(
+                f"an array without an end at byte {self._blob_offset}"
+                if value.is_broken
+                else _TOO_LARGE
+            )
             return True
         data = _copy(self._buffer, start, start + value.read)
         # As deep as it stands: a parser has a limit to that, which counts from the outside.
