@@ -6,8 +6,10 @@ A directory that is a symbolic link is not followed: it can lead out of the fold
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -150,12 +152,10 @@ class _Directory:
         for entry in _scan(self._path / prefix):
             if entry.is_dir(follow_symlinks=False):
                 yield from self.entries_below(f"{prefix}{entry.name}/")
-            elif entry.name == BLOB_NAME and entry.is_file():
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:
-                    continue
-                yield Entry(prefix + entry.name, _etag(status), status.st_size)
+            elif entry.name == BLOB_NAME:
+                status = _file_status(entry)
+                if status is not None:
+                    yield Entry(prefix + entry.name, _etag(status), status.st_size)
 
 
 def _scan(directory: Path) -> list[os.DirEntry[str]]:
@@ -179,6 +179,21 @@ def _scan(directory: Path) -> list[os.DirEntry[str]]:
         ) from error
     # `a.b/` comes before `a/`, as in a listing of whole names.
     return sorted(found, key=lambda entry: f"{entry.name}/")
+
+
+def _file_status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no file or has gone, such as a link that leads nowhere or to itself."""
+    try:
+        status = entry.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise SourceUnreachable(
+            f"{entry.path} could not be looked at: {error.strerror}",
+            "Expected a file, or a link to one, that this user may read",
+            "Correct its permissions, the disk or the link, then run again",
+        ) from error
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_text(entry: os.DirEntry[str]) -> bool:

@@ -113,6 +113,36 @@ def test_a_linked_directory_is_not_followed(tmp_path: Path) -> None:
     assert source.earliest_hour() == HOUR
 
 
+def test_links_in_place_of_files(tmp_path: Path) -> None:
+    elsewhere = put(tmp_path, "elsewhere", b"12345")
+    leads_to = {
+        "A": elsewhere,
+        "B": Path("PT1H.json"),
+        "C": Path("nowhere"),
+        "D": tmp_path,
+        # Of what is below a file there is nothing.
+        "E": elsewhere / "PT1H.json",
+    }
+    for mac, target in leads_to.items():
+        path = tmp_path / "logs" / f"{NSG}/{AT_FIVE}".replace("000D3AF87856", mac)
+        path.parent.mkdir(parents=True)
+        path.symlink_to(target)
+    source = open_folder(tmp_path / "logs")
+    [blob] = source.list_hour(HOUR)
+    assert "macAddress=A/" in blob.blob
+    assert blob.size == 5
+    assert source.earliest_hour() == HOUR
+
+
+def test_a_link_that_cannot_be_followed(tmp_path: Path) -> None:
+    path = tmp_path / NSG / AT_FIVE
+    path.parent.mkdir(parents=True)
+    # One name longer than any file system has.
+    path.symlink_to("x" * 300)
+    with pytest.raises(SourceUnreachable, match=r"PT1H\.json could not be looked at: File name too"):
+        names(open_folder(tmp_path))
+
+
 def test_a_folder_named_like_a_container_is_that_container(tmp_path: Path) -> None:
     put(tmp_path, f"{NSG}/{AT_FIVE}", b"nsg")
     put(tmp_path, f"{VNET}/{AT_FIVE}", b"vnet")
