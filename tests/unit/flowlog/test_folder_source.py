@@ -139,7 +139,9 @@ def test_a_link_that_cannot_be_followed(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     # One name longer than any file system has.
     path.symlink_to("x" * 300)
-    with pytest.raises(SourceUnreachable, match=r"PT1H\.json could not be looked at: File name too"):
+    with pytest.raises(
+        SourceUnreachable, match=r"PT1H\.json could not be looked at: File name too"
+    ):
         names(open_folder(tmp_path))
 
 
