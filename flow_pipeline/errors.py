@@ -13,6 +13,7 @@
     ├── LakeError               the lake's directory or its tables
     │   ├── LakeVersionError      written by another version of this program
     │   └── LakeBusy              another writer won, again and again
+    ├── HistoryError            Dagster's history of runs
     ├── ModelError              dbt could not build a table
     └── QueryError              a question that SQL could not answer
 
@@ -84,6 +85,10 @@ class LakeVersionError(LakeError):
 
 class LakeBusy(LakeError):
     """Other writers changed the same partition again and again while this one tried."""
+
+
+class HistoryError(FlowPipelineError):
+    """Dagster's history of runs could not be read or written."""
 
 
 class ModelError(FlowPipelineError):

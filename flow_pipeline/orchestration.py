@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_pipeline.errors import HistoryError
 from flow_pipeline.settings import PROJECT_DIR
 
 if TYPE_CHECKING:
@@ -38,12 +40,18 @@ class RunOutcome:
 
 
 def prepare_dagster_home() -> Path:
-    """The Dagster home: DAGSTER_HOME, or `.dagster` in this directory; made if need be."""
+    """The Dagster home: DAGSTER_HOME, or `.dagster` in this directory; made if need be.
+
+    Raises HistoryError if it cannot be.
+    """
     home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd() / _HOME_NAME).absolute()
-    home.mkdir(parents=True, exist_ok=True)
     config = home / "dagster.yaml"
-    if not config.exists() or config.read_bytes() != _INSTANCE_CONFIG.read_bytes():
-        shutil.copyfile(_INSTANCE_CONFIG, config)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not config.exists() or config.read_bytes() != _INSTANCE_CONFIG.read_bytes():
+            shutil.copyfile(_INSTANCE_CONFIG, config)
+    except OSError as error:
+        raise _unusable(home, error.strerror or str(error)) from None
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     return home
@@ -55,7 +63,7 @@ def dagster_instance() -> Generator[dg.DagsterInstance]:
     import dagster as dg
 
     home = prepare_dagster_home()
-    with ExitStack() as opened:
+    with _history_failures(home), ExitStack() as opened:
         # Dagster makes its databases when it first opens them, and two processes that do so at once
         # fail.
         with (home / "opening.lock").open("w") as lock:
@@ -63,6 +71,26 @@ def dagster_instance() -> Generator[dg.DagsterInstance]:
             instance = opened.enter_context(dg.DagsterInstance.get())
             end_dead_runs(instance)
         yield instance
+
+
+@contextmanager
+def _history_failures(home: Path) -> Generator[None]:
+    """Tell what the databases of Dagster's history refuse, as on a full disk, as a HistoryError."""
+    try:
+        yield
+    except Exception as error:
+        # Whatever library stands between: it gives what SQLite said as its cause.
+        if not isinstance(error.__cause__, sqlite3.Error):
+            raise
+        raise _unusable(home, str(error.__cause__)) from None
+
+
+def _unusable(home: Path, reason: str) -> HistoryError:
+    return HistoryError(
+        f"Dagster's history of runs in {home} cannot be used: {reason}",
+        "A directory that can be read and written, with space left",
+        "Make room, or set DAGSTER_HOME to another directory, and run again",
+    )
 
 
 def run_hours(instance: dg.DagsterInstance, hours: Sequence[datetime]) -> RunOutcome:
