@@ -120,6 +120,8 @@ _FIRST_MILLISECONDS = 10**11
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _MOST_DIGITS = 18
+# What is nested deeper is left to the JSON parser, which refuses it.
+_DEEPEST = 1_024
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 _ZERO, _NINE, _POINT, _MINUS = 48, 57, 46, 45
@@ -528,7 +530,8 @@ def _scan_after_key(window, size, state, skeletons, nonce):
             return NEED_MORE
         if state[SKELETON_START] + state[SKELETON_LENGTH] + PAD > len(skeletons):
             return SKELETON_FULL
-        if state[KEY] == KEY_TUPLES and window[at] == _OPEN_BRACKET:
+        is_array = window[at] == _OPEN_BRACKET and state[DEPTH] < _DEEPEST
+        if state[KEY] == KEY_TUPLES and is_array:
             _append_mark(state, skeletons, nonce, state[ARRAY_NO])
             state[POS] = at + 1
             state[DEPTH] += 1

@@ -67,7 +67,6 @@ class ContainerSurvey:
     hours: tuple[ListedHour, ...]
     is_whole: bool
     strangers: tuple[str, ...]
-    list_calls: int
 
     @property
     def first_hour(self) -> datetime | None:
@@ -100,9 +99,13 @@ class PeekedBlob:
     problems: tuple[BlobProblem, ...]
 
 
-def survey_container(source: BlobSource, walk: HourWalk) -> ContainerSurvey:
-    """List what is needed to say what a container holds, and no more. Raises SourceError."""
-    finding = ListingBudget(FINDING_CALLS)
+def survey_container(
+    source: BlobSource, walk: HourWalk, finding: ListingBudget, newest: ListingBudget
+) -> ContainerSurvey:
+    """List what is needed to say what a container holds, and no more.
+
+    One budget is for finding the resources, the other for their newest hours. Raises SourceError.
+    """
     within = walk.within(finding)
     resources: list[Resource] = []
     for prefix in within.resources():
@@ -115,14 +118,12 @@ def survey_container(source: BlobSource, walk: HourWalk) -> ContainerSurvey:
     strangers: tuple[str, ...] = ()
     if is_whole and not resources:
         strangers = tuple(islice(within.names_below(""), _STRANGERS_SHOWN))
-    budget = ListingBudget(HOUR_CALLS)
     hours: list[ListedHour] = []
     if resources:
-        newest = max(resource.last_hour for resource in resources)
+        last = max(resource.last_hour for resource in resources)
         first = min(resource.first_hour for resource in resources)
-        newest_hours = (newest - back * HOUR for back in range(NEWEST_HOURS))
-        wanted = [hour for hour in newest_hours if hour >= first]
-        hours = [list_hour(walk, resources, hour, budget) for hour in wanted]
+        wanted = (last - back * HOUR for back in range(NEWEST_HOURS))
+        hours = [list_hour(walk, resources, hour, newest) for hour in wanted if hour >= first]
     return ContainerSurvey(
         source=source.name,
         container=walk.container,
@@ -130,7 +131,6 @@ def survey_container(source: BlobSource, walk: HourWalk) -> ContainerSurvey:
         hours=tuple(hours),
         is_whole=is_whole,
         strangers=strangers,
-        list_calls=finding.calls + budget.calls,
     )
 
 
