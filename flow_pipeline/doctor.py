@@ -38,6 +38,7 @@ from flow_pipeline.flowlog.blob_walk import HourWalk, ListingBudget
 from flow_pipeline.flowlog.credential import CredentialKind, SasTerms, kind_of, sas_terms
 from flow_pipeline.flowlog.schema import CONTAINERS, NSG_CONTAINER
 from flow_pipeline.flowlog.survey import (
+    FINDING_CALLS,
     HOUR_CALLS,
     PEEKED_BLOBS,
     ContainerSurvey,
@@ -275,7 +276,12 @@ def examine(
             plan = _plan(settings, lake, containers, now, hours)
             if plan is not None:
                 found += _disk_findings(plan, lake_report)
-            elif all(source.answer is Answer.OPEN for source in examined):
+            elif not any(
+                finding.severity is Severity.PROBLEM
+                for source in examined
+                for finding in source.findings
+            ):
+                # Where a source could not be looked at, it may have what the others lack.
                 found.append(_finding(no_flow_log()))
         except FlowPipelineError as error:
             found.append(_finding(error))
@@ -353,17 +359,21 @@ class _Patient:
     def _examine_container(
         self, source: BlobSource, walk: HourWalk, settings: Settings, now: datetime
     ) -> ContainerReport | None:
-        budget = ListingBudget(PEEKED_BLOBS)
+        finding, newest, peeking = (
+            ListingBudget(calls) for calls in (FINDING_CALLS, HOUR_CALLS, PEEKED_BLOBS)
+        )
         peeked: list[PeekedBlob] = []
         found: list[Finding] = []
         unread = 0
         try:
-            survey = survey_container(source, walk)
+            survey = survey_container(source, walk, finding, newest)
         except SourceError as error:
             self.findings.append(_finding(error))
             return None
+        finally:
+            self.list_calls += finding.calls + newest.calls
         try:
-            for blob in blobs_to_peek_at(walk, survey.resources, budget):
+            for blob in blobs_to_peek_at(walk, survey.resources, peeking):
                 try:
                     peeked.append(peek_at(source, blob))
                 except (BlobChanged, BlobGone):
@@ -372,7 +382,7 @@ class _Patient:
         except SourceError as error:
             found.append(_finding(error))
         self.surveyed.append((walk, survey))
-        self.list_calls += survey.list_calls + budget.calls
+        self.list_calls += peeking.calls
         report = ContainerReport(survey, tuple(peeked), unread, ())
         found += _container_findings(report, now, is_sample=settings.is_sample)
         return replace(report, findings=tuple(found))

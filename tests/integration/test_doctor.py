@@ -277,6 +277,17 @@ def test_blobs_of_another_service_only(account: BlobServiceClient) -> None:
     assert any("nothing with a written hour in its path: README" in text for text in warnings)
 
 
+def test_a_listing_that_fails_is_not_an_empty_container(account: BlobServiceClient) -> None:
+    # The emulator puts the character into its XML as it is, which is then none.
+    account.get_container_client(VNET_CONTAINER).upload_blob("a\x1b.txt", b"text")
+    found = diagnosed()
+    [problem] = told(found)
+    assert "does not answer as a storage account does" in problem
+    assert [container.survey.container for container in found.sources[0].containers] == [
+        NSG_CONTAINER
+    ]
+
+
 def test_the_command_on_many_broken_sources(
     azurite: Azurite,
     account: BlobServiceClient,
