@@ -280,6 +280,8 @@ class _HourFile:
         return path, self.open.enter_context(RowWriter(path))
 
     def _manifest(self) -> Manifest:
+        before = self._old.manifest.touched_hours if self._old is not None else set[datetime]()
+        now = {hour for blob in self._manifests for hour in blob.event_hours}
         return Manifest(
             version=LANDING_VERSION,
             source=self._listing.name,
@@ -288,6 +290,7 @@ class _HourFile:
             listed_at=self._listing.listed_at,
             landing_id=_landing_id(self._listing.name, self._hour, self._manifests),
             blobs=tuple(self._manifests),
+            emptied_hours=tuple(sorted(before - now)),
         )
 
 

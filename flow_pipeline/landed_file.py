@@ -89,7 +89,8 @@ class Manifest(_Record):
     """What a landed file is made of; stands in its footer.
 
     `sources` are all sources that were configured when the hour was looked at: with `listed_at` it
-    tells whether the hour is complete.
+    tells whether the hour is complete. `emptied_hours` are event hours that an earlier file of this
+    hour had flows of and this one has not: what was made of those has to be made anew.
     """
 
     version: int
@@ -99,6 +100,7 @@ class Manifest(_Record):
     listed_at: datetime
     landing_id: str
     blobs: tuple[BlobManifest, ...]
+    emptied_hours: tuple[datetime, ...] = ()
 
     @property
     def tuples(self) -> int:
@@ -114,6 +116,11 @@ class Manifest(_Record):
     def event_hours(self) -> set[datetime]:
         """The hours in which the decoded flows happened."""
         return {hour for blob in self.blobs for hour in blob.event_hours}
+
+    @property
+    def touched_hours(self) -> set[datetime]:
+        """The event hours that have, or had once, flows of this written hour."""
+        return {*self.event_hours, *self.emptied_hours}
 
 
 @dataclass(frozen=True)

@@ -162,12 +162,12 @@ class Planner:
         return self._snapshots[name]
 
     def event_hours(self, written: Iterable[datetime]) -> set[datetime]:
-        """The hours in which flows of some written hours happened."""
+        """The hours in which flows of some written hours happened, or were once said to have."""
         return {
             hour
             for written_hour in written
             for landing in self.landings_of(written_hour)
-            for hour in landing.manifest.event_hours
+            for hour in landing.manifest.touched_hours
         }
 
     def all_event_hours(self) -> set[datetime]:

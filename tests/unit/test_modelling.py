@@ -108,6 +108,20 @@ def test_the_hours_of_flows_are_told_from_those_of_writing(lake: Lake, logs: Pat
     assert planner.all_days() == {date(2025, 10, 31), DAY}
 
 
+def test_an_hour_whose_flows_were_taken_back_is_not_forgotten(lake: Lake, logs: Path) -> None:
+    put_flows(logs, flow(MIDNIGHT - 3 * HOUR), flow(MIDNIGHT), hour=MIDNIGHT)
+    land(lake, [logs], MIDNIGHT)
+    # The blob is rewritten, and again: each time the flows of one hour go and do not come back.
+    put_flows(logs, flow(MIDNIGHT - 2 * HOUR), hour=MIDNIGHT)
+    land(lake, [logs], MIDNIGHT, now=LATER + MINUTE)
+    put_flows(logs, flow(MIDNIGHT), flow(MIDNIGHT), hour=MIDNIGHT)
+    land(lake, [logs], MIDNIGHT, now=LATER + 2 * MINUTE)
+    planner = planner_of(lake)
+    hours = [MIDNIGHT - 3 * HOUR, MIDNIGHT - 2 * HOUR, MIDNIGHT]
+    assert planner.event_hours([MIDNIGHT]) == set(hours)
+    assert [written_hours_of(lake, hour) for hour in hours] == [[], [], [0]]
+
+
 def test_an_event_hour_is_made_of_every_landing_that_holds_flows_of_it(
     lake: Lake, logs: Path
 ) -> None:
