@@ -25,9 +25,10 @@ from flow_pipeline.sample.blobs import BLOB_HEAD, BLOB_TAIL
 from flow_pipeline.sample.upload import HEAD_BLOCK_ID, TAIL_BLOCK_ID, data_block_id
 from tests.unit.blobs import MINUTE, blob_name, flow, record
 
-ADDRESSES = [f"198.51.100.{n}" for n in range(1, 60)]
+# So many that new flows come from new addresses, which have to be looked up first.
+ADDRESSES = [f"198.51.{100 + n // 250}.{1 + n % 250}" for n in range(500)]
 # Those that a threat feed lists from the beginning.
-LISTED = ADDRESSES[:10]
+LISTED = ADDRESSES[:100]
 _PORTS = (22, 80, 443, 445, 3389, 5060)
 _FLOWS_IN_A_BLOCK = 12
 

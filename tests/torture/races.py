@@ -1,6 +1,6 @@
 """Runs at the same time over one lake, and readers that look all the while.
 
-Belongs here: which runs meet, and what the readers and the last state have to be. Beside the lake
+Belongs here: which runs meet, and what readers and the last state have to be. Beside the lake
 stands one in which one run goes after the other; both are made of the same logs.
 """
 
@@ -48,13 +48,13 @@ def race_runs(
     rounds: int,
     say: Callable[[str], None] = lambda _line: None,
 ) -> RaceTally:
-    """Let two runs meet so many times over one lake, the first time over a new one.
+    """Let two or three runs meet so many times over one lake, the first time over a new one.
 
     Raises Difference if a run fails, a reader sees what never was, or the last state is not the one
     that all logs give; the lake is left as it is then.
     """
     with Workers(directory / "runs.log") as workers:
-        lake = _RacedLake(directory, store, Random(seed), [workers.next() for _ in range(3)])
+        lake = _RacedLake(directory, store, Random(seed), [workers.next() for _ in range(4)])
         for number in range(rounds):
             lake.race()
             say(f"{number + 1} of {rounds} races, {lake.tally.looks} looks, the same")
@@ -69,7 +69,7 @@ class _RacedLake:
     ) -> None:
         self.tally = RaceTally()
         self._randomness = randomness
-        self._racers, self._steady = workers[:2], workers[2]
+        *self._racers, self._steady = workers
         feed = directory / "feed.txt"
         feed.write_text("".join(f"{address}\n" for address in LISTED))
         self._feeds = (str(feed),)
@@ -79,22 +79,22 @@ class _RacedLake:
         self._seconds = self._run_undisturbed()
 
     def race(self) -> None:
-        """Two runs, the second some time after the first; the logs may change in between."""
-        kind, first, second = self._choose()
-        if self.tally.rounds:
-            self._logs.change(_written(first, second))
-        self._racers[0].begin(self._job(self._lake, first))
-        if self._randomness.random() < 0.7:
-            begin = time.monotonic() + self._randomness.uniform(0, self._seconds)
-            while time.monotonic() < begin:
-                self._look()
-        if self._randomness.random() < 0.5:
-            # What the first run may have missed the second one has to find.
-            self._logs.change(_written(second))
-        self._racers[1].begin(self._job(self._lake, second))
-        while not all(racer.ends_within(0) for racer in self._racers):
+        """Runs that begin one some time after the other; the logs may change in between."""
+        kind, ranges = self._choose()
+        begun: list[Worker] = []
+        for racer, hours in zip(self._racers, ranges, strict=False):
+            if not begun and self.tally.rounds:
+                self._logs.change(_written(*ranges))
+            elif begun:
+                self._wait()
+                if self._randomness.random() < 0.5:
+                    # What the runs before may have missed this one has to find.
+                    self._logs.change(_written(hours))
+            racer.begin(self._job(self._lake, hours))
+            begun.append(racer)
+        while not all(racer.ends_within(0) for racer in begun):
             self._look()
-        for racer in self._racers:
+        for racer in begun:
             racer.end()
         self._seconds = self._run_undisturbed()
         self._logs.settle()
@@ -102,21 +102,26 @@ class _RacedLake:
         assert_same(self._lake, self._undisturbed)
         self.tally.rounds[kind] += 1
 
-    def _choose(self) -> tuple[str, Hours, Hours]:
+    def _choose(self) -> tuple[str, list[Hours]]:
+        """Which hours the runs are for: two of them, or three."""
+        number = self._randomness.choice((2, 2, 3))
         is_same = self._randomness.random() < 0.5
         if not self.tally.rounds:
-            whole, after = (START, END), (MIDDLE, END)
-            return (
-                ("a new lake, the same hours", whole, whole)
-                if is_same
-                else ("a new lake, neighbouring hours", (START, MIDDLE), after)
-            )
+            whole, parts = (START, END), [(START, MIDDLE), (MIDDLE, END), (START, END)]
+            return f"{number} over a new lake", [whole] * number if is_same else parts[:number]
         one, next_one = (MIDDLE, MIDDLE + HOUR), (MIDDLE + HOUR, END)
         if is_same:
-            return "the same hour", one, one
-        neighbours = [one, next_one]
-        self._randomness.shuffle(neighbours)
-        return "neighbouring hours", neighbours[0], neighbours[1]
+            return f"{number} for the same hour", [one] * number
+        return f"{number} for neighbouring hours", self._randomness.sample(
+            [one, next_one, next_one][:number], number
+        )
+
+    def _wait(self) -> None:
+        """Look for as long as the next run lets wait for it: not at all, or for any time."""
+        draw = self._randomness
+        until = time.monotonic() + draw.choice((0, 1, 1)) * draw.uniform(0, self._seconds)
+        while time.monotonic() < until:
+            self._look()
 
     def _look(self) -> None:
         for seen in look(self._lake):
