@@ -340,6 +340,17 @@ class TestABlobThatIsNotWhatItWas:
             land(lake, source)
             check_as_landed_at_once(lake, source, tmp_path / f"{blob.size}")
 
+    def test_a_document_that_ends_otherwise_is_not_read_on(
+        self, account: Azurite, source: BlobSource, lake: Lake, tmp_path: Path
+    ) -> None:
+        blob = GrowingBlob(account, blob_name())
+        blob.put_block(OTHER + b"]")
+        blob.commit(end=b"}\n")
+        land(lake, source)
+        assert (blob_of(lake).tuples, blob_of(lake).problem_count) == (2, 0)
+        assert (blob_of(lake).blocks, blob_of(lake).cursor) == (1, None)
+        check_as_landed_at_once(lake, source, tmp_path)
+
     def test_records_with_problems_are_counted_on(
         self, account: Azurite, source: BlobSource, lake: Lake, tmp_path: Path
     ) -> None:

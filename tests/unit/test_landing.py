@@ -393,6 +393,11 @@ class TestAgain:
         assert raw.to_pylist() == [*kept, "new"]
 
 
+def large_document() -> bytes:
+    """Some six megabytes: two chunks, with more tuples in the first than a batch holds."""
+    return document(*[record([f"{number:>25}" for number in range(1_000)])] * 200)
+
+
 class TestAChangingSource:
     def test_a_blob_that_changes_before_it_is_read_is_started_over_and_no_other(
         self, lake: Lake, folder: Path
@@ -418,8 +423,7 @@ class TestAChangingSource:
             put(folder, document(record([f"{mac}{number}" for number in range(40_000)])), mac=mac)
         put(folder, document(record(["D"])), mac="D")
         land(lake, folder)
-        # Two chunks of 4 MiB, with more tuples in the first than a batch holds.
-        put(folder, document(record([f"{number:>99}" for number in range(70_000)])), mac="B")
+        put(folder, large_document(), mac="B")
         put(folder, document(record(["new"])), mac="D")
         new = document(record(["B0", "B1"]))
 
@@ -454,7 +458,7 @@ class TestAChangingSource:
         put_flows(folder, flow(HOUR), mac="B")
         land(lake, folder)
         before, rows_before = manifest(lake), rows(lake)
-        put(folder, document(record([f"{number:>99}" for number in range(70_000)])), mac="A")
+        put(folder, large_document(), mac="A")
 
         def delete() -> None:
             # Growing first, because a file that is open can be read on after it was deleted.
