@@ -71,6 +71,7 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
         asset_key=FLOW_RECORDS,
         metadata={
             "blobs_read": sum(h.blobs_read for h in landed),
+            "blobs_read_on": sum(h.blobs_read_on for h in landed),
             "bytes_read": sum(h.bytes_read for h in landed),
         },
         check_results=[
@@ -92,6 +93,7 @@ def _metadata(hour: LandedHour) -> dict[str, object]:
         "dagster/partition_row_count": hour.tuples,
         "blobs": hour.blobs,
         "blobs_read": hour.blobs_read,
+        "blobs_read_on": hour.blobs_read_on,
         "bytes_read": hour.bytes_read,
         "bytes": hour.size,
         "rejected": hour.rejected,

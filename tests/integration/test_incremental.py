@@ -26,8 +26,9 @@ from flow_pipeline.landed_file import LANDED_TUPLES, BlobManifest, Landing, read
 from flow_pipeline.landing import LandedHour, land_hour
 from flow_pipeline.partitions import written_partition
 from flow_pipeline.settings import AccountLocation
+from tests.integration.lakes import ask, bring_up_to_date, file_names, pipeline_over
 from tests.integration.request_log import RequestLog, recorded_requests
-from tests.unit.blobs import HOUR, MINUTE, blob_name, flow, record
+from tests.unit.blobs import HOUR, MINUTE, blob_name, flow, put_flows, record
 
 pytestmark = pytest.mark.integration
 
@@ -506,6 +507,42 @@ class TestLookingBack:
         }
         # The hour that is not over is written anew: when it was looked at has moved.
         assert rewritten == {written_partition(late), written_partition(HOUR)}
+
+    def test_a_flow_that_comes_hours_late_ends_in_its_own_hour_and_day(
+        self, tmp_path: Path
+    ) -> None:
+        logs = tmp_path / "logs"
+        evening, night = datetime(2025, 11, 1, 22), datetime(2025, 11, 2, 1)
+        half = 30 * MINUTE
+        put_flows(logs, flow(evening + half, port=1), hour=evening)
+        put_flows(logs, flow(night + half, port=2), hour=night)
+        pipeline = pipeline_over(tmp_path / "lake", logs)
+        end = night + timedelta(hours=1)
+        assert bring_up_to_date(pipeline, evening, end).failures == ()
+        before = file_names(pipeline, "landed_tuples", "fct_flows", "top_ports_daily")
+        # What Azure appends at night is of the evening before. Only the night is looked at again.
+        late = [flow(night + half, port=2), flow(evening + half, port=3)]
+        put_flows(logs, *late, hour=night)
+        assert bring_up_to_date(pipeline, night, end).failures == ()
+
+        hours = "select date, hour, dst_port from fct_flows order by all"
+        day, next_day = evening.date(), night.date()
+        assert ask(pipeline, hours) == [
+            (day, 22, 1), (day, 22, 3), (next_day, 1, 2)
+        ]  # fmt: skip
+        days = "select date, port, flows from top_ports_daily where port is not null order by all"
+        assert ask(pipeline, days) == [(day, 1, 1), (day, 3, 1), (next_day, 2, 1)]
+        landed = "select date, hour, dst_port from flow_records where written_hour = 1 order by all"
+        assert ask(pipeline, landed) == [(day, 22, 3), (next_day, 1, 2)]
+        after = file_names(pipeline, "landed_tuples", "fct_flows", "top_ports_daily")
+        rebuilt = {name for name in after if after[name] != before.get(name)}
+        assert rebuilt == {
+            "landed_tuples/written_date=2025-11-02/written_hour=1",
+            "fct_flows/date=2025-11-01/hour=22",
+            "fct_flows/date=2025-11-02/hour=1",
+            "top_ports_daily/date=2025-11-01",
+            "top_ports_daily/date=2025-11-02",
+        }
 
 
 class TestListing:
