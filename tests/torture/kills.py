@@ -28,7 +28,6 @@ from tests.torture.runs import Command, Difference, Job, Workers
 # Over midnight, so that there are two days to summarise.
 START = datetime(2025, 11, 1, 22)
 END = START + 3 * HOUR
-KILLS_OF_A_LAKE = 40
 _KILLS_BEFORE_A_REPAIR = 3
 # After a file is staged DuckDB works where no call of Python is made.
 _LONGEST_DELAY = 0.03
@@ -45,7 +44,7 @@ _STAGES = {
 
 
 @dataclass
-class Tally:
+class KillTally:
     """What was done to lakes, and what was asked of them without a difference."""
 
     kills: int = 0
@@ -56,7 +55,7 @@ class Tally:
     repairs: int = 0
     leftovers: int = 0
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: KillTally) -> None:
         """Count another lake's in."""
         self.kills += other.kills
         self.kinds += other.kinds
@@ -70,12 +69,12 @@ class Tally:
 def kill_runs(
     directory: Path,
     store: Store,
-    seed: int,
+    seed: str,
     kills: int,
     say: Callable[[str], None] = lambda _line: None,
     *,
     of_command: bool = False,
-) -> Tally:
+) -> KillTally:
     """Kill so many runs over one new lake, of workers or of the command.
 
     Raises Difference if the lake is not what it has to be; it is left as it is then.
@@ -95,7 +94,7 @@ class _KilledLake:
     def __init__(
         self, directory: Path, store: Store, randomness: Random, workers: Workers, of_command: bool
     ) -> None:
-        self.tally = Tally()
+        self.tally = KillTally()
         self._randomness = randomness
         self._workers = workers
         self._of_command = of_command

@@ -23,7 +23,6 @@ from tests.torture.runs import Job, Worker, Workers
 START = datetime(2025, 11, 1, 22)
 MIDDLE = START + HOUR
 END = START + 3 * HOUR
-ROUNDS_OF_A_LAKE = 10
 
 Hours = tuple[datetime, datetime]
 
@@ -44,7 +43,7 @@ class RaceTally:
 def race_runs(
     directory: Path,
     store: Store,
-    seed: int,
+    seed: str,
     rounds: int,
     say: Callable[[str], None] = lambda _line: None,
 ) -> RaceTally:

@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.torture.growing_logs import Store
 
-_PROJECT_DIR = Path(__file__).resolve().parents[2]
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 _PATIENCE = 240
 
 
@@ -129,7 +129,7 @@ class Worker(Run):
 
     def __init__(self, log: Path) -> None:
         # The tests are no package that is installed, and the project's `.env` is not theirs.
-        path = os.pathsep.join(filter(None, (str(_PROJECT_DIR), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(PROJECT_DIR), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-m", "tests.torture.worker"]
         super().__init__(command, {"PYTHONPATH": path}, log)
 
