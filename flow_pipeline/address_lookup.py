@@ -132,9 +132,13 @@ class ReferenceData:
 
 def lookup_id(landings: Sequence[Landing], reference: ReferenceData) -> str:
     """The id of the look-up that these landings should have today."""
-    ids = sorted(landing.manifest.landing_id for landing in landings)
-    content = {"landings": ids, "reference": reference.version_for(landings)}
+    content = {"landings": landing_ids(landings), "reference": reference.version_for(landings)}
     return hashlib.sha256(footer_bytes(content)).hexdigest()[:32]
+
+
+def landing_ids(landings: Iterable[Landing]) -> list[str]:
+    """What a look-up's footer names as the landings whose addresses it has."""
+    return sorted(landing.manifest.landing_id for landing in landings)
 
 
 def current_lookup(
@@ -200,7 +204,12 @@ def _write(
         LOOKUP_COLUMNS.field("country_db"), pa.repeat(reference.countries.version, len(known))
     )
     listed = len(pc.unique(known.filter(pc.is_valid(known["threat_feed"]))["ip"]))
-    footer = {"id": wanted, "addresses": len(addresses), "listed": listed}
+    footer = {
+        "id": wanted,
+        "landings": landing_ids(landings),
+        "addresses": len(addresses),
+        "listed": listed,
+    }
     path = target.stage(partition)
     with (
         staging(path),

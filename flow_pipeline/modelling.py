@@ -24,7 +24,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flow_pipeline.address_lookup import IP_LOOKUP
+from flow_pipeline.address_lookup import IP_LOOKUP, landing_ids
 from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, build
 from flow_pipeline.errors import LakeBusy, ModelError
 from flow_pipeline.lake import (
@@ -126,11 +126,21 @@ class ModelledRange:
 
 
 class Planner:
-    """What each derived file is made of today. `refresh()` looks at the lake again."""
+    """What each derived file is made of today. `refresh()` looks at the lake again.
 
-    def __init__(self, lake: Lake, project: DbtProject, settings: Settings) -> None:
+    `look_up` looks up the addresses of written hours, where another run has landed and not done so.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        project: DbtProject,
+        settings: Settings,
+        look_up: Callable[[list[datetime]], object] | None = None,
+    ) -> None:
         self.lake = lake
         self.project = project
+        self._look_up = look_up
         self._settings = {
             "top_n": str(settings.top_n),
             "top_excluded_ports": "cast(["
@@ -139,7 +149,7 @@ class Planner:
         }
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
-        self._ids: dict[Path, str] = {}
+        self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
         self.refresh()
 
@@ -152,6 +162,24 @@ class Planner:
         names = [*reversed(self.project.models), IP_LOOKUP.name, LANDED_TUPLES.name]
         self._snapshots = {name: self.lake.snapshot(name) for name in names}
         self.__dict__.pop("_landings_by_hour", None)
+
+    def refresh_for(self, whens: Iterable[When]) -> None:
+        """Refresh, until every flow of some event hours has its addresses looked up.
+
+        Raises LakeBusy if other runs land faster than that.
+        """
+        hours = [when for when in whens if isinstance(when, datetime)]
+        missing: list[datetime] = []
+        for _ in range(ATTEMPTS):
+            self.refresh()
+            if self._look_up is None or not (missing := self._not_looked_up(hours)):
+                return
+            self._look_up(missing)
+        raise LakeBusy(
+            f"The written hours {', '.join(map(str, missing))} were landed anew {ATTEMPTS} times",
+            "One run at a time for the same hours, or a few",
+            "Run again when the others have ended",
+        )
 
     def look_again_at(self, name: str) -> None:
         """Take the newest snapshot of one table that this run has written; all else stays."""
@@ -185,6 +213,18 @@ class Planner:
         snapshot = self._snapshots[IP_LOOKUP.name]
         files = snapshot.files_of(written_partition(hour)) if snapshot else ()
         return self._id(files[0].path) if len(files) == 1 else None
+
+    def _not_looked_up(self, hours: Iterable[datetime]) -> list[datetime]:
+        """The written hours with flows of some event hours that have no look-up of their own."""
+        missing: set[datetime] = set()
+        for written in {w for hour in hours for w in self._landings_by_hour.get(hour, ())}:
+            snapshot = self._snapshots[IP_LOOKUP.name]
+            files = snapshot.files_of(written_partition(written)) if snapshot else ()
+            made_of = self._footer(files[0].path)["landings"] if len(files) == 1 else []
+            # Look-ups of before they named their landings are trusted.
+            if made_of is not None and made_of != landing_ids(self.landings_of(written)):
+                missing.add(written)
+        return sorted(missing)
 
     def all_days(self) -> set[date]:
         """The days that have any event hour in the lake."""
@@ -262,7 +302,10 @@ class Planner:
         )
 
     def _id(self, path: Path) -> str:
-        if path not in self._ids:
+        return self._footer(path)["id"]
+
+    def _footer(self, path: Path) -> Mapping[str, Any]:
+        if path not in self._footers:
             lake_file = next(
                 file
                 for snapshot in self._snapshots.values()
@@ -270,8 +313,10 @@ class Planner:
                 for file in snapshot.files
                 if file.path == path
             )
-            self._ids[path] = lake_file.footer()["id"]
-        return self._ids[path]
+            # What else it was made of would be a burden for the files of a year.
+            footer = lake_file.footer()
+            self._footers[path] = {key: footer.get(key) for key in ("id", "landings")}
+        return self._footers[path]
 
     def landings_of(self, hour: datetime) -> list[Landing]:
         """What was landed of a written hour, one for each source."""
@@ -407,7 +452,7 @@ class ModelRun:
             refused = bool(self._standing_files(name, self.whens[model.grain]))
         for _ in attempts():
             if refused:
-                self.planner.refresh()
+                self.planner.refresh_for(self.whens["hour"])
                 if self._shown is not None:
                     self.show(*self._shown)
             refused = False
@@ -584,7 +629,7 @@ def model_range(
     """
     wanted = sorted(set(whens))
     models = planner.project.named(grain)
-    planner.refresh()
+    planner.refresh_for(wanted)
     stale = planner.not_current(grain, wanted)
     if not stale:
         standing = {

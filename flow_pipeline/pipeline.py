@@ -62,7 +62,7 @@ class Pipeline:
     @cached_property
     def planner(self) -> Planner:
         """What every derived file is made of today."""
-        return Planner(self.lake, load_project(), self.settings)
+        return Planner(self.lake, load_project(), self.settings, self.look_up)
 
     @contextmanager
     def sources(self) -> Generator[list[BlobSource]]:

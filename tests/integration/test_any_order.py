@@ -22,12 +22,15 @@ from tests.integration.lakes import (
     Update,
     ask,
     bring_up_to_date,
+    failures_of,
     file_names,
     pipeline_over,
     tables_of,
     write_blobs,
 )
 from tests.integration.plain_count import flows_in
+from tests.unit.blobs import HOUR as HOUR_OF_BLOBS
+from tests.unit.blobs import flow, put_flows
 
 pytestmark = pytest.mark.integration
 
@@ -194,6 +197,23 @@ def test_an_open_session_keeps_its_snapshot_and_disturbs_nobody(
         check=True,
     )
     assert [(int(newest.stdout),)] == ask(at_once, "select count(*) from fct_flows")
+
+
+def test_flows_that_another_run_has_landed_are_not_judged_before_they_are_looked_up(
+    tmp_path: Path,
+) -> None:
+    feed = tmp_path / "feed.txt"
+    feed.write_text("203.0.113.9\n")
+    put_flows(tmp_path / "logs", flow(HOUR_OF_BLOBS, src="198.51.100.7"))
+    pipeline = pipeline_over(tmp_path / "lake", tmp_path / "logs", threat_feeds=(str(feed),))
+    bring_up_to_date(pipeline, HOUR_OF_BLOBS, HOUR_OF_BLOBS + HOUR)
+    # The other run is as far as landing what has grown, and will look it up in a moment.
+    grown = [flow(HOUR_OF_BLOBS, src=address) for address in ("198.51.100.7", "203.0.113.9")]
+    put_flows(tmp_path / "logs", *grown)
+    pipeline.land([HOUR_OF_BLOBS])
+    assert failures_of(pipeline.model_hours([HOUR_OF_BLOBS])) == ()
+    judged = ask(pipeline, "select src_ip, is_malicious from fct_flows order by all")
+    assert judged == [("198.51.100.7", False), ("203.0.113.9", True)]
 
 
 # -------------------------------------------------------------- runs at once, and runs killed
