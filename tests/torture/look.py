@@ -59,9 +59,7 @@ def judge(seen: Seen, logs: GrowingLogs) -> None:
         raise Difference("\n".join(wrong))
 
 
-def _counts(
-    seen: Seen, logs: GrowingLogs
-) -> Iterator[tuple[str, object, object, Collection[Any]]]:
+def _counts(seen: Seen, logs: GrowingLogs) -> Iterator[tuple[str, object, object, Collection[Any]]]:
     for hour in {*seen.landed, *logs.hours}:
         yield "landed_tuples", hour, seen.landed.get(hour, 0), logs.landed(hour)
     for hour in {*seen.facts, *logs.event_hours()}:
@@ -116,6 +114,7 @@ _MOMENTS = (
     "listed_to",
     "valid_from",
     "valid_to",
+    "known_since",
 )
 
 
