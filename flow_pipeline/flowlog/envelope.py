@@ -64,6 +64,7 @@ class Envelopes:
         self._skeleton = skeleton
         self._problems = problems
         self._known: list[_Envelope] = []
+        self._has_problems = False
         self._names: tuple[dict[str, int], ...] = tuple({} for _ in NAME_COLUMNS)
         self._keys: list[tuple[int, ...]] = []
         self._key_columns: np.ndarray = np.empty((len(_UNUSED), 0), np.int32)
@@ -73,6 +74,9 @@ class Envelopes:
 
         `broken` says what is wrong with one that is no JSON.
         """
+        numbers = records[scan.RECORD_SKELETON]
+        if not self._has_problems and numbers.min() >= 0 and numbers.max() < len(self._known):
+            return
         for number, record_no in zip(
             records[scan.RECORD_SKELETON].tolist(),
             records[scan.RECORD_NUMBER].tolist(),
@@ -84,6 +88,7 @@ class Envelopes:
             if number == len(self._known):
                 self._known.append(self._read(self._skeleton(number)))
             for code, detail in self._known[number].problems:
+                self._has_problems = True
                 self._problems.add(code, detail, record_no)
 
     def forget(self) -> None:

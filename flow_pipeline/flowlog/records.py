@@ -203,7 +203,7 @@ class RecordReader:
         state, done = self._table.state, self._at
         begin = self._begun_at
         if begin is not None:
-            self._record.update(self._window[max(0, begin - int(state[scan.BASE])) : done])
+            self._hash(max(0, begin - int(state[scan.BASE])), done)
         left = self._filled - done
         self._buffer[:left] = self._buffer[done : self._filled]
         if 2 * left > len(self._buffer):
@@ -212,6 +212,11 @@ class RecordReader:
         self._filled = left
         state[scan.BASE] += done
         state[scan.POS] = 0
+
+    def _hash(self, start: int, end: int) -> None:
+        """A part of a record whose end may be in a later window."""
+        with memoryview(self._buffer) as view:
+            self._record.update(view[start:end])
 
     # ------------------------------------------------------------------- the array of records
 
@@ -332,7 +337,7 @@ class RecordReader:
         if not is_done and not self._is_too_large and value.read <= LONGEST_VALUE:
             return False
         end = start + value.read
-        self._record.update(self._window[start:end])
+        self._hash(start, end)
         self._at = end
         if not is_done:
             self._is_too_large = True
@@ -391,7 +396,7 @@ class RecordReader:
             key = orjson.loads(data)
         except orjson.JSONDecodeError:
             key = None  # the envelope as a whole will say so
-        kind = _KEYS.get(key, 0)
+        kind = _KEYS.get(str(key), 0)
         if kind == scan.KEY_TUPLES or (kind and state[scan.DEPTH] == 1):
             data = orjson.dumps(key)
             state[scan.KEY] = kind
@@ -408,7 +413,7 @@ class RecordReader:
             self._at = self._filled
             return False
         if state is _State.START and self._blob_offset == 0:
-            begin = self._buffer[: min(self._filled, len(_BOM))]
+            begin = _copy(self._buffer, 0, min(self._filled, len(_BOM)))
             if len(begin) < len(_BOM) and _BOM.startswith(begin):
                 return False
             if begin == _BOM:

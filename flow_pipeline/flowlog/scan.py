@@ -13,9 +13,15 @@ in the user's cache. Everything in here is written so that it gives the same wit
 (NUMBA_DISABLE_JIT=1).
 """
 
+# Numba finds the types out by itself, and llvmlite has none.
+# pyright: reportMissingParameterType=false, reportPrivateUsage=false, reportUntypedFunctionDecorator=false
+# pyright: reportCallIssue=false, reportRedeclaration=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
-from numba import njit
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
 
 # What follows is compiled into the code as constants, so they are numbers and no enumerations.
 
@@ -56,41 +62,39 @@ HAS_GROUP = 13
 ROWS = 14
 GROUPS = 15
 RECORDS = 16
-SOURCES = 17
-TARGETS = 18
-SKELETON_START = 19
-SKELETON_LENGTH = 20
-SKELETONS = 21
-HOUR_START = 22
-DAY = 23
-HOUR = 24
-EARLIEST = 25
-LATEST = 26
-STATES = 27
+SKELETON_START = 17
+SKELETON_LENGTH = 18
+SKELETONS = 19
+HOUR_START = 20
+DAY = 21
+HOUR = 22
+EARLIEST = 23
+LATEST = 24
+STATES = 25
 
 KEY_TUPLES = 1
 KEY_TIME = 2
 
 # ---------------------------------------------------------------- rows of `wide` (int64)
 FLOW_MS = 0
-FIRST_COUNTER = 1
-WIDE = 5
+SRC_IP = 1  # an IPv4 address; from -2 downwards a text, -1 none
+DST_IP = 2
+FIRST_COUNTER = 3
+WIDE = 7
 
 # ---------------------------------------------------------------- rows of `narrow` (int32)
-SRC_IP = 0  # a place in `source_ips`; from -2 downwards a text, -1 none
-DST_IP = 1
-SRC_PORT = 2
-DST_PORT = 3
-PROTOCOL = 4
-DIRECTION = 5
-DECISION = 6
-FLOW_STATE = 7
-ENCRYPTION = 8
-LOG_VERSION = 9
-DATE = 10
-HOUR_OF_DAY = 11
-TUPLE = 12
-NARROW = 13
+SRC_PORT = 0
+DST_PORT = 1
+PROTOCOL = 2
+DIRECTION = 3
+DECISION = 4
+FLOW_STATE = 5
+ENCRYPTION = 6
+LOG_VERSION = 7
+DATE = 8
+HOUR_OF_DAY = 9
+TUPLE = 10
+NARROW = 11
 
 DIRECTIONS = ("I", "O")
 DECISIONS = ("A", "D")
@@ -120,6 +124,9 @@ _FIRST_MILLISECONDS = 10**11
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _MOST_DIGITS = 18
+# Most tuples begin or refuse a flow and have no counters: `,,,,"` and `,0,0,0,0`.
+_FOUR_EMPTY = int.from_bytes(b',,,,"', "little")
+_FOUR_ZEROS = int.from_bytes(b",0,0,0,0", "little")
 # What is nested deeper is left to the JSON parser, which refuses it.
 _DEEPEST = 1_024
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
@@ -131,13 +138,110 @@ _SPACE, _TAB, _LF, _CR = 32, 9, 10, 13
 _PLACE_BITS = 20
 _PLACE_MASK = (1 << _PLACE_BITS) - 1
 
-compiled = njit(cache=True, nogil=True)
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+inlined = njit(cache=True, nogil=True, inline="always", error_model="numpy")
+
+if config.DISABLE_JIT:
+
+    def byte_at(window, at):
+        """One byte as a number."""
+        return int(window[at])
+
+    def word_at(store, at):
+        """Eight bytes as a number."""
+        return int.from_bytes(store[at : at + 8].tobytes(), "little", signed=True)
+
+    def digits_at(window, at):
+        """The number that up to eight digits make, and above its 32 bits how many they are."""
+        count = 0
+        value = 0
+        while count < 8 and _ZERO <= window[at + count] <= _NINE:
+            value = value * 10 + int(window[at + count]) - _ZERO
+            count += 1
+        return count << 32 | value
+
+    def put(column, row, value):
+        """Store a number."""
+        column[row] = value
+else:
+    # An index of an array may be negative in Python, and Numba asks so for each byte anew.
+
+    @intrinsic
+    def byte_at(_context, window, at):
+        """One byte as a number."""
+        return types.int64(window, types.int64), _load(8)
+
+    @intrinsic
+    def word_at(_context, store, at):
+        """Eight bytes as a number."""
+        return types.int64(store, types.int64), _load(64)
+
+    @intrinsic
+    def digits_at(_context, window, at):
+        """The number that up to eight digits make, and above its 32 bits how many they are."""
+        load = _load(64)
+
+        def generate(context, builder, signature, arguments):
+            def constant(value):
+                return ir.Constant(ir.IntType(64), value)
+
+            # Each byte less "0". Of those that are then above 9 the first is looked for; a carry
+            # goes only to bytes behind it.
+            text = builder.xor(
+                load(context, builder, signature, arguments), constant(0x3030303030303030)
+            )
+            above = builder.or_(text, builder.add(text, constant(0x7676767676767676)))
+            above = builder.and_(above, constant(0x8080808080808080))
+            bits = builder.and_(builder.cttz(above, ir.Constant(ir.IntType(1), 0)), constant(0x78))
+            # As many zeros before the digits as make eight of them.
+            is_none = builder.icmp_unsigned("==", bits, constant(0))
+            shift = builder.select(is_none, constant(0), builder.sub(constant(64), bits))
+            text = builder.select(is_none, constant(0), builder.shl(text, shift))
+            # Pairs, and then all four of them at once.
+            text = builder.add(builder.mul(text, constant(10)), builder.lshr(text, constant(8)))
+            mask = constant(0x000000FF000000FF)
+            first = builder.mul(builder.and_(text, mask), constant(100 + (1_000_000 << 32)))
+            second = builder.and_(builder.lshr(text, constant(16)), mask)
+            second = builder.mul(second, constant(1 + (10_000 << 32)))
+            value = builder.lshr(builder.add(first, second), constant(32))
+            count = builder.shl(builder.lshr(bits, constant(3)), constant(32))
+            return builder.or_(count, value)
+
+        return types.int64(window, types.int64), generate
+
+    @intrinsic
+    def put(_context, column, row, value):
+        """Store a number."""
+
+        def generate(context, builder, signature, arguments):
+            array, row, value = arguments
+            data = context.make_array(signature.args[0])(context, builder, array).data
+            kind = context.get_value_type(signature.args[0].dtype)
+            if value.type.width > kind.width:
+                value = builder.trunc(value, kind)
+            builder.store(value, builder.gep(data, [row], inbounds=True))
+            return context.get_dummy_value()
+
+        return types.void(column, types.int64, types.int64), generate
+
+
+def _load(bits):
+    def generate(context, builder, signature, arguments):
+        array, at = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        place = builder.gep(data, [at], inbounds=True)
+        if bits > 8:
+            place = builder.bitcast(place, ir.IntType(bits).as_pointer())
+        found = builder.load(place, align=1)
+        return found if bits == 64 else builder.zext(found, ir.IntType(64))
+
+    return generate
 
 
 @compiled
 def _after_space(window, at, size):
     while at < size:
-        byte = window[at]
+        byte = byte_at(window, at)
         if byte != _SPACE and byte != _LF and byte != _CR and byte != _TAB:
             break
         at += 1
@@ -150,7 +254,7 @@ def string_end(window, at, size):
     at += 1
     has_escapes = False
     while at < size:
-        byte = window[at]
+        byte = byte_at(window, at)
         if byte == _QUOTE:
             return at + 1, has_escapes
         if byte == _BACKSLASH:
@@ -160,13 +264,13 @@ def string_end(window, at, size):
     return -1, has_escapes
 
 
-@compiled
+@inlined
 def _number(window, at, most_digits):
     """Digits as a number, -1 if there is none or it has too many; and the byte behind them."""
     value = 0
     start = at
     while True:
-        digit = int(window[at]) - _ZERO
+        digit = byte_at(window, at) - _ZERO
         if digit < 0 or digit > 9:
             break
         at += 1
@@ -178,49 +282,62 @@ def _number(window, at, most_digits):
     return value, at
 
 
-@compiled
+@inlined
+def _rest_of_number(window, at, value):
+    """The digits behind eight of them; -1 if there are too many."""
+    start = at
+    while True:
+        digit = byte_at(window, at) - _ZERO
+        if digit < 0 or digit > 9:
+            break
+        at += 1
+        if at - start > _MOST_DIGITS - 8:
+            return -1, at
+        value = value * 10 + digit
+    return value, at
+
+
+@inlined
+def _counter(window, at):
+    """A comma and a counter, -1 if it is empty and -2 if it is none; and the byte behind it."""
+    if byte_at(window, at) != _COMMA:
+        return -2, at
+    at += 1
+    following = byte_at(window, at)
+    if following == _COMMA or following == _QUOTE:
+        return -1, at
+    value, at = _number(window, at, _MOST_DIGITS)
+    if value < 0:
+        return -2, at
+    return value, at
+
+
+@inlined
 def _ipv4(window, at):
     """An IPv4 address as a number, -1 if it is none; and the byte behind the comma after it."""
     address = 0
     for part in range(4):
-        value = int(window[at]) - _ZERO
+        value = byte_at(window, at) - _ZERO
         if value < 0 or value > 9:
             return -1, at
         at += 1
-        digit = int(window[at]) - _ZERO
+        digit = byte_at(window, at) - _ZERO
         if 0 <= digit <= 9:
             if value == 0:
                 return -1, at
             value = value * 10 + digit
             at += 1
-            digit = int(window[at]) - _ZERO
+            digit = byte_at(window, at) - _ZERO
             if 0 <= digit <= 9:
                 value = value * 10 + digit
                 at += 1
                 if value > 255:
                     return -1, at
         address = (address << 8) | value
-        if window[at] != (_POINT if part < 3 else _COMMA):
+        if byte_at(window, at) != (_POINT if part < 3 else _COMMA):
             return -1, at
         at += 1
     return address, at
-
-
-@compiled
-def _place(table, addresses, count, address):
-    """The address's place among the distinct ones; it is added if it is not there."""
-    mask = len(table) - 1
-    slot = ((address * 1640531527) >> 15) & mask
-    key = (address + 1) << _PLACE_BITS
-    while True:
-        entry = table[slot]
-        if entry & ~_PLACE_MASK == key:
-            return entry & _PLACE_MASK
-        if entry == 0:
-            table[slot] = key | count
-            addresses[count] = address
-            return count
-        slot = (slot + 1) & mask
 
 
 @compiled
@@ -229,7 +346,7 @@ def text_slot(window, start, end, table, starts, store):
     mask = len(table) - 1
     value = end - start
     for at in range(start, end):
-        value = ((value * 1000003) ^ int(window[at])) & 0x3FFFFFFFFFF
+        value = ((value * 1000003) ^ byte_at(window, at)) & 0x3FFFFFFFFFF
     slot = (value ^ (value >> 17)) & mask
     length = end - start
     while True:
@@ -240,7 +357,7 @@ def text_slot(window, start, end, table, starts, store):
         if starts[number + 1] - begin == length:
             same = True
             for offset in range(length):
-                if store[begin + offset] != window[start + offset]:
+                if store[begin + offset] != byte_at(window, start + offset):
                     same = False
                     break
             if same:
@@ -248,12 +365,12 @@ def text_slot(window, start, end, table, starts, store):
         slot = (slot + 1) & mask
 
 
-@compiled
+@inlined
 def _known_text(window, at, texts, text_starts, text_store):
     """The number of the text up to the next comma, -1 if it is not known; and where it ends."""
     start = at
-    while window[at] != _COMMA:
-        byte = window[at]
+    while byte_at(window, at) != _COMMA:
+        byte = byte_at(window, at)
         # The end of the tuple, of the window, or no plain text: for the exact reading.
         if byte == _QUOTE or byte == _BACKSLASH or byte == 0 or at - start >= LONGEST_TEXT:
             return -1, at
@@ -263,8 +380,8 @@ def _known_text(window, at, texts, text_starts, text_store):
 
 @compiled
 def _two_digits(window, at):
-    high = int(window[at]) - _ZERO
-    low = int(window[at + 1]) - _ZERO
+    high = byte_at(window, at) - _ZERO
+    low = byte_at(window, at + 1) - _ZERO
     if high < 0 or high > 9 or low < 0 or low > 9:
         return -1
     return high * 10 + low
@@ -280,9 +397,13 @@ def time_us(window, start, end):
     month, day = _two_digits(window, at + 5), _two_digits(window, at + 8)
     hour, minute = _two_digits(window, at + 11), _two_digits(window, at + 14)
     second = _two_digits(window, at + 17)
-    if window[at + 4] != _MINUS or window[at + 7] != _MINUS or window[at + 10] != _T:
+    if (
+        byte_at(window, at + 4) != _MINUS
+        or byte_at(window, at + 7) != _MINUS
+        or byte_at(window, at + 10) != _T
+    ):
         return NO_TIME
-    if window[at + 13] != _COLON or window[at + 16] != _COLON:
+    if byte_at(window, at + 13) != _COLON or byte_at(window, at + 16) != _COLON:
         return NO_TIME
     if century < 19 or year < 0 or month < 1 or month > 12 or day < 1:
         return NO_TIME
@@ -300,18 +421,18 @@ def time_us(window, start, end):
         return NO_TIME
     at += 19
     micros = 0
-    if window[at] == _POINT:
+    if byte_at(window, at) == _POINT:
         at += 1
         first = at
-        while _ZERO <= window[at] <= _NINE:
+        while _ZERO <= byte_at(window, at) <= _NINE:
             if at - first < 6:
-                micros = micros * 10 + int(window[at]) - _ZERO
+                micros = micros * 10 + byte_at(window, at) - _ZERO
             at += 1
         if at == first or at - first > 9:
             return NO_TIME
         for _ in range(at - first, 6):
             micros *= 10
-    if window[at] != _Z or at + 2 != end:
+    if byte_at(window, at) != _Z or at + 2 != end:
         return NO_TIME
     # Days since 1970: years counted from March, so that the leap day comes last.
     shifted = year if month > 2 else year - 1
@@ -323,7 +444,7 @@ def time_us(window, start, end):
 @compiled
 def _copy(window, start, end, store, at):
     for offset in range(end - start):
-        store[at + offset] = window[start + offset]
+        store[at + offset] = byte_at(window, start + offset)
 
 
 @compiled
@@ -331,15 +452,20 @@ def _intern_skeleton(state, store, ends, table):
     """The number of the skeleton that was just finished; one that is known is let go."""
     start = state[SKELETON_START]
     length = state[SKELETON_LENGTH]
+    # Whole words: behind it there is always room, which is made to be the same each time.
+    for offset in range(8):
+        store[start + length + offset] = 0
     value = length
-    for at in range(start, start + length):
-        value = ((value * 1000003) ^ int(store[at])) & 0x3FFFFFFFFFF
+    for at in range(start, start + length, 8):
+        word = word_at(store, at)
+        value = (value * 1000003) ^ (word & 0xFFFFFFFF) ^ ((word >> 23) & 0x1FFFFFFFE00)
+        value &= 0x3FFFFFFFFFF
     mask = len(table) - 1
     slot = (value ^ (value >> 17)) & mask
     while True:
-        number = table[slot]
+        number = int(table[slot])
         if number < 0:
-            number = state[SKELETONS]
+            number = int(state[SKELETONS])
             table[slot] = number
             ends[number + 1] = start + length
             state[SKELETONS] = number + 1
@@ -347,12 +473,10 @@ def _intern_skeleton(state, store, ends, table):
             break
         begin = ends[number]
         if ends[number + 1] - begin == length:
-            same = True
+            different = 0
             for offset in range(length):
-                if store[begin + offset] != store[start + offset]:
-                    same = False
-                    break
-            if same:
+                different |= store[begin + offset] ^ store[start + offset]
+            if different == 0:
                 break
         slot = (slot + 1) & mask
     state[SKELETON_LENGTH] = 0
@@ -381,7 +505,7 @@ def _scan_between(window, size, state, records, skeleton_ends):
     at = state[POS]
     commas = 0
     while at < size:
-        byte = window[at]
+        byte = byte_at(window, at)
         if byte == _COMMA:
             commas += 1
         elif byte != _SPACE and byte != _LF and byte != _CR and byte != _TAB:
@@ -389,7 +513,7 @@ def _scan_between(window, size, state, records, skeleton_ends):
         at += 1
     if at == size:
         return NEED_MORE
-    if window[at] != _OPEN_BRACE or commas != state[COMMAS_DUE]:
+    if byte_at(window, at) != _OPEN_BRACE or commas != state[COMMAS_DUE]:
         return BETWEEN_ODD
     number = state[RECORDS]
     if number == records.shape[1] or state[SKELETONS] + 1 >= len(skeleton_ends):
@@ -412,54 +536,64 @@ def _scan_record(window, size, state, skeletons, skeleton_ends, skeleton_table, 
     braces = state[BRACES]
     depth = state[DEPTH]
     out = state[SKELETON_START] + state[SKELETON_LENGTH]
-    room = len(skeletons)
+    if out + size - at + PAD > len(skeletons):
+        return SKELETON_FULL
     code = -2
     while code == -2:
         if at >= size:
             code = NEED_MORE
             break
-        byte = window[at]
+        byte = byte_at(window, at)
         if byte == _QUOTE:
-            end, has_escapes = string_end(window, at, size)
-            if end < 0:
-                code = NEED_MORE
-                break
-            if out + end - at + PAD > room:
-                code = SKELETON_FULL
-                break
-            if has_escapes:
-                behind = _after_space(window, end, size)
-                if behind == size:
+            end = at + 1
+            place = out + 1
+            put(skeletons, out, byte)
+            while True:
+                byte = byte_at(window, end)
+                put(skeletons, place, byte)
+                end += 1
+                place += 1
+                if byte == _QUOTE or byte == _BACKSLASH or byte == 0:
+                    break
+            if byte != _QUOTE or end > size:
+                # An escape, a NUL, or the end of what came in.
+                end, has_escapes = string_end(window, at, size)
+                if end < 0:
                     code = NEED_MORE
                     break
-                if window[behind] == _COLON:
-                    state[TOKEN_END] = end
-                    code = ESCAPED_KEY
-                    break
-            _copy(window, at, end, skeletons, out)
+                if has_escapes:
+                    behind = _after_space(window, end, size)
+                    if behind == size:
+                        code = NEED_MORE
+                        break
+                    if byte_at(window, behind) == _COLON:
+                        state[TOKEN_END] = end
+                        code = ESCAPED_KEY
+                        break
+                _copy(window, at, end, skeletons, out)
             out += end - at
             key = 0
             if (
                 end - at == 12
-                and window[at + 1] == 102  # flowTuples
-                and window[at + 2] == 108
-                and window[at + 3] == 111
-                and window[at + 4] == 119
-                and window[at + 5] == 84
-                and window[at + 6] == 117
-                and window[at + 7] == 112
-                and window[at + 8] == 108
-                and window[at + 9] == 101
-                and window[at + 10] == 115
+                and byte_at(window, at + 1) == 102  # flowTuples
+                and byte_at(window, at + 2) == 108
+                and byte_at(window, at + 3) == 111
+                and byte_at(window, at + 4) == 119
+                and byte_at(window, at + 5) == 84
+                and byte_at(window, at + 6) == 117
+                and byte_at(window, at + 7) == 112
+                and byte_at(window, at + 8) == 108
+                and byte_at(window, at + 9) == 101
+                and byte_at(window, at + 10) == 115
             ):
                 key = KEY_TUPLES
             elif (
                 end - at == 6
                 and depth == 1
-                and window[at + 1] == 116  # time
-                and window[at + 2] == 105
-                and window[at + 3] == 109
-                and window[at + 4] == 101
+                and byte_at(window, at + 1) == 116  # time
+                and byte_at(window, at + 2) == 105
+                and byte_at(window, at + 3) == 109
+                and byte_at(window, at + 4) == 101
             ):
                 key = KEY_TIME
             at = end
@@ -468,10 +602,7 @@ def _scan_record(window, size, state, skeletons, skeleton_ends, skeleton_table, 
                 state[MODE] = AFTER_KEY
                 code = -1
             continue
-        if out + PAD > room:
-            code = SKELETON_FULL
-            break
-        skeletons[out] = byte
+        put(skeletons, out, byte)
         out += 1
         at += 1
         if byte == _OPEN_BRACE:
@@ -524,13 +655,13 @@ def _scan_after_key(window, size, state, skeletons, nonce):
     at = _after_space(window, start, size)
     if at == size:
         return NEED_MORE
-    if window[at] == _COLON:
+    if byte_at(window, at) == _COLON:
         at = _after_space(window, at + 1, size)
         if at == size:
             return NEED_MORE
         if state[SKELETON_START] + state[SKELETON_LENGTH] + PAD > len(skeletons):
             return SKELETON_FULL
-        is_array = window[at] == _OPEN_BRACKET and state[DEPTH] < _DEEPEST
+        is_array = byte_at(window, at) == _OPEN_BRACKET and state[DEPTH] < _DEEPEST
         if state[KEY] == KEY_TUPLES and is_array:
             _append_mark(state, skeletons, nonce, state[ARRAY_NO])
             state[POS] = at + 1
@@ -539,7 +670,7 @@ def _scan_after_key(window, size, state, skeletons, nonce):
             state[HAS_GROUP] = 0
             state[MODE] = FIRST_ELEMENT
             return -1
-        if state[KEY] == KEY_TIME and window[at] == _QUOTE:
+        if state[KEY] == KEY_TIME and byte_at(window, at) == _QUOTE:
             end, _ = string_end(window, at, size)
             if end < 0:
                 return NEED_MORE
@@ -555,7 +686,6 @@ def _scan_after_key(window, size, state, skeletons, nonce):
 @compiled
 def _scan_tuples(
     window, size, state, wide, narrow, groups,
-    sources, source_ips, targets, target_ips,
     texts, text_starts, text_store, text_addresses, text_encryptions,
 ):  # fmt: skip
     """Elements of flowTuples, one after the other."""
@@ -563,8 +693,6 @@ def _scan_tuples(
     mode = state[MODE]
     rows = state[ROWS]
     tuple_no = state[TUPLE_NO]
-    n_sources = state[SOURCES]
-    n_targets = state[TARGETS]
     group = state[GROUPS] - 1
     has_group = state[HAS_GROUP]
     hour_start = state[HOUR_START]
@@ -572,19 +700,37 @@ def _scan_tuples(
     hour = state[HOUR]
     earliest = state[EARLIEST]
     latest = state[LATEST]
+    src_ips = wide[SRC_IP]
+    dst_ips = wide[DST_IP]
+    narrow_src_port = narrow[SRC_PORT]
+    narrow_dst_port = narrow[DST_PORT]
+    narrow_protocol = narrow[PROTOCOL]
+    narrow_direction = narrow[DIRECTION]
+    narrow_decision = narrow[DECISION]
+    narrow_flow_state = narrow[FLOW_STATE]
+    narrow_encryption = narrow[ENCRYPTION]
+    narrow_log_version = narrow[LOG_VERSION]
+    narrow_date = narrow[DATE]
+    narrow_hour_of_day = narrow[HOUR_OF_DAY]
+    narrow_tuple = narrow[TUPLE]
+    flow_ms = wide[FLOW_MS]
+    counter_1 = wide[FIRST_COUNTER + 0]
+    counter_2 = wide[FIRST_COUNTER + 1]
+    counter_3 = wide[FIRST_COUNTER + 2]
+    counter_4 = wide[FIRST_COUNTER + 3]
+    last_mask = last_length = last_encryption = 0
+    last_word = -1
     row_room = wide.shape[1]
-    source_room = len(source_ips)
-    target_room = len(target_ips)
     code = -2
     while code == -2:
         if mode == AFTER_ELEMENT:
             at = _after_space(window, at, size)
             if at == size:
                 code = NEED_MORE
-            elif window[at] == _COMMA:
+            elif byte_at(window, at) == _COMMA:
                 at += 1
                 mode = NEXT_ELEMENT
-            elif window[at] == _CLOSE_BRACKET:
+            elif byte_at(window, at) == _CLOSE_BRACKET:
                 at += 1
                 mode = RECORD
                 code = -1
@@ -595,12 +741,12 @@ def _scan_tuples(
         if at == size:
             code = NEED_MORE
             continue
-        if window[at] == _CLOSE_BRACKET and mode == FIRST_ELEMENT:
+        if byte_at(window, at) == _CLOSE_BRACKET and mode == FIRST_ELEMENT:
             at += 1
             mode = RECORD
             code = -1
             continue
-        if rows == row_room or n_sources == source_room or n_targets == target_room:
+        if rows == row_room:
             code = FULL
             continue
         if not has_group and group + 1 == groups.shape[1]:
@@ -608,11 +754,15 @@ def _scan_tuples(
             continue
         # From here to the end of the loop: one tuple, or `code` says why not.
         code = ODD_ELEMENT
-        if window[at] != _QUOTE:
+        if byte_at(window, at) != _QUOTE:
             continue
         end = at + 1
-        ms, end = _number(window, end, _MOST_DIGITS)
-        if ms < 0 or window[end] != _COMMA:
+        found = digits_at(window, end)
+        if found >> 32 == 8:
+            ms, end = _rest_of_number(window, end + 8, found & 0xFFFFFFFF)
+        else:
+            ms = -1
+        if ms < 0 or byte_at(window, end) != _COMMA:
             continue
         if ms < _FIRST_MILLISECONDS:
             ms *= 1000
@@ -620,8 +770,6 @@ def _scan_tuples(
             continue
         source, behind = _ipv4(window, end + 1)
         if source >= 0:
-            source = _place(sources, source_ips, n_sources, source)
-            n_sources += source == n_sources
             end = behind
         else:
             text, behind = _known_text(window, end + 1, texts, text_starts, text_store)
@@ -631,8 +779,6 @@ def _scan_tuples(
             end = behind + 1
         target, behind = _ipv4(window, end)
         if target >= 0:
-            target = _place(targets, target_ips, n_targets, target)
-            n_targets += target == n_targets
             end = behind
         else:
             text, behind = _known_text(window, end, texts, text_starts, text_store)
@@ -641,12 +787,12 @@ def _scan_tuples(
             target = text_addresses[text]
             end = behind + 1
         src_port, end = _number(window, end, 5)
-        if src_port < 0 or src_port > 65535 or window[end] != _COMMA:
+        if src_port < 0 or src_port > 65535 or byte_at(window, end) != _COMMA:
             continue
         dst_port, end = _number(window, end + 1, 5)
-        if dst_port < 0 or dst_port > 65535 or window[end] != _COMMA:
+        if dst_port < 0 or dst_port > 65535 or byte_at(window, end) != _COMMA:
             continue
-        byte = window[end + 1]
+        byte = byte_at(window, end + 1)
         if byte == _T:
             version, protocol, end = 2, 6, end + 2
         elif byte == _U:
@@ -656,18 +802,18 @@ def _scan_tuples(
             protocol, end = _number(window, end + 1, 3)
             if protocol < 0 or protocol > 255:
                 continue
-        if window[end] != _COMMA:
+        if byte_at(window, end) != _COMMA:
             continue
-        byte = window[end + 1]
+        byte = byte_at(window, end + 1)
         if byte == _I:
             direction = 0
         elif byte == _O:
             direction = 1
         else:
             continue
-        if window[end + 2] != _COMMA:
+        if byte_at(window, end + 2) != _COMMA:
             continue
-        byte = window[end + 3]
+        byte = byte_at(window, end + 3)
         end += 4
         encryption = -1
         state_of_flow = -1
@@ -683,14 +829,26 @@ def _scan_tuples(
                 decision = 1
             else:
                 continue
-            if window[end] != _COMMA:
+            if byte_at(window, end) != _COMMA:
                 continue
             end += 1
-            if window[end] != _COMMA:
-                text, end = _known_text(window, end, texts, text_starts, text_store)
-                if text < 0 or text_encryptions[text] == -1:
-                    continue
-                encryption = text_encryptions[text]
+            if byte_at(window, end) != _COMMA:
+                word = word_at(window, end)
+                if word & last_mask == last_word:
+                    encryption = last_encryption
+                    end += last_length
+                else:
+                    start = end
+                    text, end = _known_text(window, end, texts, text_starts, text_store)
+                    if text < 0 or text_encryptions[text] == -1:
+                        continue
+                    encryption = int(text_encryptions[text])
+                    if end - start < 7:
+                        # The next one has mostly the same: with the comma it fits a word.
+                        last_length = end - start
+                        last_mask = (1 << 8 * (last_length + 1)) - 1
+                        last_word = word & last_mask
+                        last_encryption = encryption
         else:
             if byte == _A:
                 decision = 0
@@ -698,12 +856,12 @@ def _scan_tuples(
                 decision = 1
             else:
                 continue
-            if window[end] == _QUOTE:
+            if byte_at(window, end) == _QUOTE:
                 version = 1
             else:
-                if window[end] != _COMMA:
+                if byte_at(window, end) != _COMMA:
                     continue
-                byte = window[end + 1]
+                byte = byte_at(window, end + 1)
                 if byte == _B:
                     state_of_flow = 0
                 elif byte == _C:
@@ -713,30 +871,27 @@ def _scan_tuples(
                 else:
                     continue
                 end += 2
-        if version == 1:
-            wide[FIRST_COUNTER, rows] = -1
-            wide[FIRST_COUNTER + 1, rows] = -1
-            wide[FIRST_COUNTER + 2, rows] = -1
-            wide[FIRST_COUNTER + 3, rows] = -1
-        else:
-            is_plain = True
-            for counter in range(FIRST_COUNTER, WIDE):
-                if window[end] != _COMMA:
-                    is_plain = False
-                    break
-                end += 1
-                following = window[end]
-                if following == _COMMA or following == _QUOTE:
-                    wide[counter, rows] = -1
-                    continue
-                value, end = _number(window, end, _MOST_DIGITS)
-                if value < 0:
-                    is_plain = False
-                    break
-                wide[counter, rows] = value
-            if not is_plain:
+        packets_there = bytes_there = packets_back = bytes_back = -1
+        word = word_at(window, end)
+        if word & 0xFFFFFFFFFF == _FOUR_EMPTY and version != 1:
+            end += 4
+        elif word == _FOUR_ZEROS and version != 1:
+            packets_there = bytes_there = packets_back = bytes_back = 0
+            end += 8
+        elif version != 1:
+            packets_there, end = _counter(window, end)
+            if packets_there < -1:
                 continue
-        if window[end] != _QUOTE:
+            bytes_there, end = _counter(window, end)
+            if bytes_there < -1:
+                continue
+            packets_back, end = _counter(window, end)
+            if packets_back < -1:
+                continue
+            bytes_back, end = _counter(window, end)
+            if bytes_back < -1:
+                continue
+        if byte_at(window, end) != _QUOTE:
             continue
         if not has_group:
             group += 1
@@ -749,26 +904,30 @@ def _scan_tuples(
             day = ms // _DAY_MS
             hour = ms % _DAY_MS // _HOUR_MS
             hour_start = ms - ms % _HOUR_MS
-        wide[FLOW_MS, rows] = ms
-        narrow[SRC_IP, rows] = source
-        narrow[DST_IP, rows] = target
-        narrow[SRC_PORT, rows] = src_port
-        narrow[DST_PORT, rows] = dst_port
-        narrow[PROTOCOL, rows] = protocol
-        narrow[DIRECTION, rows] = direction
-        narrow[DECISION, rows] = decision
-        narrow[FLOW_STATE, rows] = state_of_flow
-        narrow[ENCRYPTION, rows] = encryption
-        narrow[LOG_VERSION, rows] = version
-        narrow[DATE, rows] = day
-        narrow[HOUR_OF_DAY, rows] = hour
-        narrow[TUPLE, rows] = tuple_no
+        put(flow_ms, rows, ms)
+        put(counter_1, rows, packets_there)
+        put(counter_2, rows, bytes_there)
+        put(counter_3, rows, packets_back)
+        put(counter_4, rows, bytes_back)
+        put(src_ips, rows, source)
+        put(dst_ips, rows, target)
+        put(narrow_src_port, rows, src_port)
+        put(narrow_dst_port, rows, dst_port)
+        put(narrow_protocol, rows, protocol)
+        put(narrow_direction, rows, direction)
+        put(narrow_decision, rows, decision)
+        put(narrow_flow_state, rows, state_of_flow)
+        put(narrow_encryption, rows, encryption)
+        put(narrow_log_version, rows, version)
+        put(narrow_date, rows, day)
+        put(narrow_hour_of_day, rows, hour)
+        put(narrow_tuple, rows, tuple_no)
         rows += 1
         tuple_no += 1
         at = end + 1
         code = -2
         # Nearly always the next one follows at once.
-        if window[at] == _COMMA:
+        if byte_at(window, at) == _COMMA:
             at += 1
             mode = NEXT_ELEMENT
         else:
@@ -776,14 +935,16 @@ def _scan_tuples(
     if code == -1:
         state[ARRAY_NO] += 1
         state[DEPTH] -= 1
-    elif code == ODD_ELEMENT and window[at] == _QUOTE and string_end(window, at, size)[0] < 0:
+    elif (
+        code == ODD_ELEMENT
+        and byte_at(window, at) == _QUOTE
+        and string_end(window, at, size)[0] < 0
+    ):
         code = NEED_MORE
     state[POS] = at
     state[MODE] = mode
     state[ROWS] = rows
     state[TUPLE_NO] = tuple_no
-    state[SOURCES] = n_sources
-    state[TARGETS] = n_targets
     state[GROUPS] = group + 1
     state[HAS_GROUP] = has_group
     state[HOUR_START] = hour_start
@@ -799,7 +960,7 @@ def _skip(window, size, state, records):
     is_string = state[MODE] == SKIP_STRING
     braces = state[BRACES]
     while at < size:
-        byte = window[at]
+        byte = byte_at(window, at)
         at += 1
         if is_string:
             if byte == _BACKSLASH:
@@ -828,7 +989,6 @@ def _skip(window, size, state, records):
 @compiled
 def scan(
     window, size, state, wide, narrow, groups, records,
-    sources, source_ips, targets, target_ips,
     texts, text_starts, text_store, text_addresses, text_encryptions,
     skeletons, skeleton_ends, skeleton_table, nonce,
 ):  # fmt: skip
@@ -851,8 +1011,7 @@ def scan(
         else:
             code = _scan_tuples(
                 window, size, state, wide, narrow, groups,
-                sources, source_ips, targets, target_ips,
-                texts, text_starts, text_store, text_addresses, text_encryptions,
+                            texts, text_starts, text_store, text_addresses, text_encryptions,
             )  # fmt: skip
         if code >= 0:
             return code
@@ -880,3 +1039,30 @@ def address_texts(addresses, count, text, ends):
                 at += 1
         ends[number + 1] = at
     return at
+
+
+@compiled
+def places(addresses, table, distinct, codes):
+    """Each address's place among the distinct ones, which are counted and noted; texts stay."""
+    mask = len(table) - 1
+    count = 0
+    for row in range(len(addresses)):
+        address = int(addresses[row])
+        if address < 0:
+            codes[row] = address
+            continue
+        key = (address + 1) << _PLACE_BITS
+        slot = ((address * 1640531527) >> 15) & mask
+        while True:
+            entry = int(table[slot])
+            if entry & ~_PLACE_MASK == key:
+                codes[row] = entry & _PLACE_MASK
+                break
+            if entry == 0:
+                table[slot] = key | count
+                distinct[count] = address
+                codes[row] = count
+                count += 1
+                break
+            slot = (slot + 1) & mask
+    return count

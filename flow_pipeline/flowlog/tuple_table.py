@@ -17,9 +17,9 @@ from flow_pipeline.flowlog import scan
 from flow_pipeline.flowlog.schema import RejectReason
 from flow_pipeline.flowlog.tuples import LONGEST_TUPLE, FlowTuple, read_tuple
 
-BATCH_TUPLES = 131_072
-# Half the slots of their tables, so that a look-up ends soon; a batch with more ends early.
-_MOST_ADDRESSES = 65_536
+# Not a power of two: or the columns would lie such that all of them fall into the same few lines of
+# a processor's cache.
+BATCH_TUPLES = 131_072 + 80
 _MOST_GROUPS = 32_768
 _MOST_RECORDS = 16_384
 _MOST_SKELETONS = 4_096
@@ -57,12 +57,7 @@ class TupleTable:
         self._latest = latest
         self.groups = np.empty((scan.GROUP_COLUMNS, _MOST_GROUPS), np.int32)
         self.records = np.empty((scan.RECORD_COLUMNS, _MOST_RECORDS), np.int64)
-        self._wide = np.empty((scan.WIDE, BATCH_TUPLES), np.int64)
-        self._narrow = np.empty((scan.NARROW, BATCH_TUPLES), np.int32)
-        self._sources = np.zeros(2 * _MOST_ADDRESSES, np.int64)
-        self._targets = np.zeros(2 * _MOST_ADDRESSES, np.int64)
-        self._source_ips = np.empty(_MOST_ADDRESSES, np.int64)
-        self._target_ips = np.empty(_MOST_ADDRESSES, np.int64)
+        self._make_room()
         self._texts = _Texts()
         self._skeletons = np.empty(_SKELETON_BYTES, np.uint8)
         self._skeleton_ends = np.zeros(_MOST_SKELETONS + 1, np.int64)
@@ -72,12 +67,20 @@ class TupleTable:
         self._nonce = np.frombuffer(self.nonce.encode(), np.uint8)
         self._rejects: dict[int, tuple[RejectReason, str]] = {}
 
+    def _make_room(self) -> None:
+        self._wide = np.empty((scan.WIDE, BATCH_TUPLES), np.int64)
+        self._narrow = np.empty((scan.NARROW, BATCH_TUPLES), np.int32)
+
+    @property
+    def _gives_away(self) -> bool:
+        """Whether columns are handed over as they are; few rows are copied, room is kept."""
+        return self.rows > BATCH_TUPLES // 4
+
     def scan(self, window: np.ndarray, size: int) -> int:
         """Let the scanner go on in `window[:size]`; returns why it stopped."""
         texts = self._texts
         return scan.scan(
             window, size, self.state, self._wide, self._narrow, self.groups, self.records,
-            self._sources, self._source_ips, self._targets, self._target_ips,
             texts.table, texts.starts, texts.store, texts.addresses, texts.encryptions,
             self._skeletons, self._skeleton_ends, self._skeleton_table, self._nonce,
         )  # fmt: skip
@@ -110,11 +113,11 @@ class TupleTable:
         for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
             value = getattr(found, name)
             wide[counter, row] = -1 if value is None else value
-        hours = found.flow_ms // _HOUR_MS
         texts = self._texts
+        wide[scan.SRC_IP, row] = texts.address(found.src_ip)
+        wide[scan.DST_IP, row] = texts.address(found.dst_ip)
+        hours = found.flow_ms // _HOUR_MS
         for column, value in (
-            (scan.SRC_IP, texts.address(found.src_ip)),
-            (scan.DST_IP, texts.address(found.dst_ip)),
             (scan.SRC_PORT, found.src_port),
             (scan.DST_PORT, found.dst_port),
             (scan.PROTOCOL, found.protocol),
@@ -183,32 +186,32 @@ class TupleTable:
             mask = np.zeros(last - first, bool)
             mask[rejected] = True
         wide, narrow = self._wide[:, first:last], self._narrow[:, first:last]
+        if not self._gives_away:
+            wide, narrow = wide.copy(), narrow.copy()
         columns: dict[str, Any] = {
-            "flow_time": pa.array(wide[scan.FLOW_MS].copy(), mask=mask).view(pa.timestamp("ms")),
-            "date": pa.array(narrow[scan.DATE].copy(), mask=mask).view(pa.date32()),
-            "hour": pa.array(narrow[scan.HOUR_OF_DAY].copy(), mask=mask),
-            "src_port": pa.array(narrow[scan.SRC_PORT].copy(), mask=mask),
-            "dst_port": pa.array(narrow[scan.DST_PORT].copy(), mask=mask),
+            "flow_time": pa.array(wide[scan.FLOW_MS], mask=mask).view(pa.timestamp("ms")),
+            "date": pa.array(narrow[scan.DATE], mask=mask).view(pa.date32()),
+            "hour": pa.array(narrow[scan.HOUR_OF_DAY], mask=mask),
+            "src_port": pa.array(narrow[scan.SRC_PORT], mask=mask),
+            "dst_port": pa.array(narrow[scan.DST_PORT], mask=mask),
             "protocol": pa.array(narrow[scan.PROTOCOL].astype(np.int16), mask=mask),
             "log_version": pa.array(narrow[scan.LOG_VERSION].astype(np.int16), mask=mask),
-            "tuple_no": pa.array(narrow[scan.TUPLE].copy()),
+            "tuple_no": pa.array(narrow[scan.TUPLE]),
         }
         for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
-            columns[name] = _nullable(wide[counter].copy())
+            columns[name] = _nullable(wide[counter])
         for name, (row, words) in _CODED.items():
-            columns[name] = pa.DictionaryArray.from_arrays(_nullable(narrow[row].copy()), words)
+            columns[name] = pa.DictionaryArray.from_arrays(_nullable(narrow[row]), words)
         columns["encryption"] = pa.DictionaryArray.from_arrays(
-            _nullable(narrow[scan.ENCRYPTION].copy()), self._texts.encryption_texts()
+            _nullable(narrow[scan.ENCRYPTION]), self._texts.encryption_texts()
         )
-        for name, row, ips, count in (
-            ("src_ip", scan.SRC_IP, self._source_ips, scan.SOURCES),
-            ("dst_ip", scan.DST_IP, self._target_ips, scan.TARGETS),
-        ):
-            columns[name] = self._addresses(narrow[row].copy(), ips, int(self.state[count]))
+        columns["src_ip"] = self._addresses(wide[scan.SRC_IP])
+        columns["dst_ip"] = self._addresses(wide[scan.DST_IP])
         count = last - first
         if rejected:
             found = [self._rejects[first + row] for row in rejected]
-            reasons, raws = [None] * count, [None] * count
+            reasons: list[str | None] = [None] * count
+            raws: list[str | None] = [None] * count
             for row, (reason, raw) in zip(rejected, found, strict=True):
                 reasons[row], raws[row] = reason.value, raw
             columns["reject_reason"] = pa.array(reasons, pa.string()).dictionary_encode()
@@ -219,7 +222,11 @@ class TupleTable:
             columns["raw"] = pa.nulls(count, pa.string())
         return columns
 
-    def _addresses(self, codes: np.ndarray, ips: np.ndarray, count: int) -> pa.Array:
+    def _addresses(self, addresses: np.ndarray) -> pa.Array:
+        table = np.zeros(1 << (2 * len(addresses)).bit_length(), np.int64)
+        ips = np.empty(len(addresses), np.int64)
+        codes = np.empty(len(addresses), np.int32)
+        count = scan.places(addresses, table, ips, codes)
         text = np.empty(15 * count, np.uint8)
         ends = np.empty(count + 1, np.int32)
         length = scan.address_texts(ips, count, text, ends)
@@ -234,12 +241,12 @@ class TupleTable:
     def reset(self) -> None:
         """Begin the next batch. A record that is being read goes on in it."""
         state = self.state
+        if self._gives_away:
+            self._make_room()
         self.records[:, 0] = self.records[:, min(int(state[scan.RECORDS]), _MOST_RECORDS - 1)]
-        for count in (scan.ROWS, scan.GROUPS, scan.RECORDS, scan.SOURCES, scan.TARGETS):
+        for count in (scan.ROWS, scan.GROUPS, scan.RECORDS):
             state[count] = 0
         state[scan.RECORD_FIRST_ROW] = state[scan.HAS_GROUP] = 0
-        self._sources.fill(0)
-        self._targets.fill(0)
         self._rejects.clear()
         self._texts.forget_if_many()
 
