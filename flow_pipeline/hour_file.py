@@ -38,7 +38,7 @@ from flow_pipeline.partitions import settled_at, written_partition
 _Key = TypeVar("_Key")
 
 # Part of every landing's id: raise it when the same blob would be decoded into other rows.
-LANDING_VERSION = 1
+LANDING_VERSION = 2
 
 # With one of these it is not certain that the document ended where its last block begins; and what
 # they tell counts bytes from where reading began.

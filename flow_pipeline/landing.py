@@ -7,7 +7,8 @@ and the manifest are one file, so they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,9 @@ from flow_pipeline.landed_file import (
     read_landing,
 )
 from flow_pipeline.partitions import settled_at, utc_now, written_partition
+
+# Each takes some 100 MB.
+_MOST_WORKERS = 4
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -114,6 +118,28 @@ def land_hour(
         "One run at a time for the same hour, or a few",
         "Run again when the others have ended",
     )
+
+
+def land_hours(
+    lake: Lake,
+    sources: Sequence[BlobSource],
+    hours: Sequence[datetime],
+    workers: int | None = None,
+) -> Iterator[LandedHour]:
+    """Land written hours side by side; gives each, in their order, when it has landed.
+
+    The scanner and the Parquet writer leave other threads to Python, so that is what they are run
+    in. Where one hour fails those that were begun are ended, and no other is. Raises as land_hour.
+    """
+    if workers is None:
+        workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(hours)))) as pool:
+        begun = [pool.submit(land_hour, lake, sources, hour) for hour in hours]
+        try:
+            for each in begun:
+                yield each.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _land(

@@ -29,7 +29,7 @@ from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake
 from flow_pipeline.lake_views import publish
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
-from flow_pipeline.landing import LandedHour, land_hour
+from flow_pipeline.landing import LandedHour, land_hours
 from flow_pipeline.modelling import ModelledRange, Planner, When, model_range
 from flow_pipeline.partitions import (
     HOUR,
@@ -87,11 +87,11 @@ class Pipeline:
         return start
 
     def land(self, hours: Sequence[datetime]) -> list[LandedHour]:
-        """Land written hours, one commit each."""
+        """Land written hours, one commit each, as many side by side as there are cores."""
         landed: list[LandedHour] = []
         with self.sources() as sources:
-            for hour in hours:
-                landed.append(land_hour(self.lake, sources, hour))
+            for each in land_hours(self.lake, sources, hours):
+                landed.append(each)
                 progress.report("Landing", len(landed), len(hours))
         return landed
 

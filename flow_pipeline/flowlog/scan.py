@@ -16,6 +16,7 @@ in the user's cache. Everything in here is written so that it gives the same wit
 # Numba finds the types out by itself, and llvmlite has none.
 # pyright: reportMissingParameterType=false, reportPrivateUsage=false, reportUntypedFunctionDecorator=false
 # pyright: reportCallIssue=false, reportRedeclaration=false, reportAttributeAccessIssue=false
+# pyright: reportUnnecessaryComparison=false
 
 from __future__ import annotations
 
