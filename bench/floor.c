@@ -1,8 +1,8 @@
 /* The floor: the least that a decoder of flow logs must do.
  *
  * Finds the flowTuples of a document and parses every field of every tuple into columns: the time,
- * both addresses as 32-bit numbers, ports, protocol, direction, decision, state, encryption, and the
- * four counters with a mask of those that are empty. It knows the layout beforehand, knows only
+ * both addresses as 32-bit numbers, ports, protocol, direction, decision, state, encryption, and
+ * the four counters with a mask of those that are empty. It knows the layout beforehand, knows only
  * IPv4, does not read the envelope, keeps no place of a tuple, makes no text and rejects nothing:
  * at the first thing that it does not know it gives up (-1). A decoder has to do all of that.
  *
@@ -15,6 +15,9 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the floor reads eight digits at once, lowest byte first"
 #endif
+
+/* Left to itself gcc inlines less, and the scan is some per cent slower. */
+#define INLINE static inline __attribute__((always_inline))
 
 struct columns {
     int64_t *time_ms;
@@ -32,7 +35,7 @@ static const char *const ENCRYPTIONS[] = {
 };
 
 /* Eight digits at once; how is shown by the widths: pairs, fours, eight. */
-static inline int eight_digits(const uint8_t *at, int64_t *value)
+INLINE int eight_digits(const uint8_t *at, int64_t *value)
 {
     uint64_t word;
     memcpy(&word, at, 8);
@@ -46,7 +49,7 @@ static inline int eight_digits(const uint8_t *at, int64_t *value)
 }
 
 /* Digits up to the next other character; no digit gives 0 and is told by *at not moving. */
-static inline int64_t digits(const uint8_t **at)
+INLINE int64_t digits(const uint8_t **at)
 {
     const uint8_t *p = *at;
     uint64_t value = 0;
@@ -60,7 +63,7 @@ static inline int64_t digits(const uint8_t **at)
 }
 
 /* A number and the comma behind it. */
-static inline int number(const uint8_t **at, int64_t *value)
+INLINE int number(const uint8_t **at, int64_t *value)
 {
     const uint8_t *begin = *at;
     *value = digits(at);
@@ -68,7 +71,7 @@ static inline int number(const uint8_t **at, int64_t *value)
 }
 
 /* An IPv4 address and the comma behind it. */
-static inline int address(const uint8_t **at, uint32_t *out)
+INLINE int address(const uint8_t **at, uint32_t *out)
 {
     const uint8_t *p = *at;
     uint32_t value = 0;
@@ -94,7 +97,7 @@ static inline int address(const uint8_t **at, uint32_t *out)
 
 /* The four counters, without a comma before and up to the quote behind them. Most tuples begin or
  * refuse a flow and have none: they are told by one comparison. */
-static inline int counters(const uint8_t **at, const struct columns *c, int64_t row,
+INLINE int counters(const uint8_t **at, const struct columns *c, int64_t row,
                            const char *none, int none_length, uint8_t none_empty)
 {
     const uint8_t *p = *at;
@@ -119,7 +122,7 @@ static inline int counters(const uint8_t **at, const struct columns *c, int64_t 
 }
 
 /* TIME,SRC,DST,PORT,PORT,T|U,DIRECTION,DECISION,STATE,COUNTERS */
-static inline int nsg2_tuple(const uint8_t **at, const struct columns *c, int64_t row)
+INLINE int nsg2_tuple(const uint8_t **at, const struct columns *c, int64_t row)
 {
     const uint8_t *p = *at;
     int64_t head, value;
@@ -152,7 +155,7 @@ static inline int nsg2_tuple(const uint8_t **at, const struct columns *c, int64_
 }
 
 /* TIME,SRC,DST,PORT,PORT,PROTOCOL,DIRECTION,STATE,ENCRYPTION,COUNTERS */
-static inline int vnet_tuple(const uint8_t **at, const struct columns *c, int64_t row)
+INLINE int vnet_tuple(const uint8_t **at, const struct columns *c, int64_t row)
 {
     const uint8_t *p = *at;
     int64_t head, value;
@@ -201,7 +204,7 @@ static inline int vnet_tuple(const uint8_t **at, const struct columns *c, int64_
 /* Parses the next `capacity` tuples into the columns, from row 0 on, and returns how many they are;
  * fewer, only when the document has ended. `cursor` (where, and whether among tuples) begins as
  * {0, 0} and is handed back for the next call. */
-static inline int64_t scan(const uint8_t *text, int64_t length, int64_t cursor[2],
+INLINE int64_t scan(const uint8_t *text, int64_t length, int64_t cursor[2],
                            const struct columns *c, int64_t capacity,
                            int (*tuple)(const uint8_t **, const struct columns *, int64_t))
 {
