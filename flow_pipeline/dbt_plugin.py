@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
+from dbt_common.events.contextvars import get_node_info
 from dbt_common.exceptions import DbtRuntimeError
 
 from flow_pipeline.dbt_models import load_manifest_of_this_call
@@ -36,7 +37,7 @@ class Plugin(BasePlugin):
         with _told_by_dbt():
             run = self._run()
             run.join(self._connection)
-            run.set_variables(cursor)
+            run.set_variables(cursor, get_node_info().get("unique_id", ""))
 
     def store(self, target_config: TargetConfig) -> None:
         """Build a model's files, or record a view, as the materialization asks."""

@@ -382,6 +382,7 @@ class ModelRun:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES.values()}
         self.visible: dict[str, tuple[Path, ...]] = {}
+        self._visible_to_tests: dict[str, Mapping[str, tuple[Path, ...]]] = {}
         self._shown: tuple[Grain, Sequence[When]] | None = None
 
     def show(self, grain: Grain, whens: Sequence[When]) -> None:
@@ -426,10 +427,16 @@ class ModelRun:
         for name, query in landed_views(files).items():
             connection.execute(f"create or replace view {quoted(name)} as {query}")
 
-    def set_variables(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Show what this run has to do with: its inputs, and what it has built so far."""
+    def set_variables(self, cursor: duckdb.DuckDBPyConnection, node_id: str = "") -> None:
+        """Show what this run has to do with: its inputs, and what it has built so far.
+
+        A test of a model (`node_id` is dbt's id of it) sees what that model was made of, though
+        a later one was made of what another run has brought meanwhile.
+        """
+        node = self.planner.project.manifest["nodes"].get(node_id, {})
+        visible = self._visible_to_tests.get(node.get("attached_node"), self.visible)
         for name in self._specs:
-            self._set_files(cursor, name, self.visible.get(name, ()))
+            self._set_files(cursor, name, visible.get(name, ()))
 
     def build(self, name: str, query: str) -> None:
         """Build a model's partitions that are not current, each in one commit.
@@ -485,6 +492,7 @@ class ModelRun:
         replaced = {path.parent for path in ours.values()}
         others = (path for path in self.visible.get(name, ()) if path.parent not in replaced)
         self.visible[name] = (*others, *ours.values())
+        self._visible_to_tests[model.unique_id] = dict(self.visible)
         self._create_view(self._connection, name)
 
     def _build_one(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flow_pipeline.modelling import model_range
 from flow_pipeline.partitions import HOUR
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import SampleBlob, sample_blobs
@@ -56,6 +57,24 @@ import duckdb
 
 with duckdb.connect(sys.argv[1], read_only=True) as connection:
     print(*connection.execute("select count(*) from fct_flows").fetchone())
+"""
+
+
+OTHER_RUNS = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from tests.integration.lakes import bring_up_to_date, pipeline_over
+from tests.unit.blobs import HOUR, flow, put_flows
+
+lake, logs = map(Path, sys.argv[1:])
+put_flows(logs, *[flow(HOUR)] * 3)
+bring_up_to_date(pipeline_over(lake, logs), HOUR, HOUR + timedelta(hours=1))
+put_flows(logs, *[flow(HOUR)] * 4)
+pipeline = pipeline_over(lake, logs)
+pipeline.land([HOUR])
+pipeline.look_up([HOUR])
+pipeline.model_hours([HOUR])
 """
 
 
@@ -214,6 +233,35 @@ def test_flows_that_another_run_has_landed_are_not_judged_before_they_are_looked
     assert failures_of(pipeline.model_hours([HOUR_OF_BLOBS])) == ()
     judged = ask(pipeline, "select src_ip, is_malicious from fct_flows order by all")
     assert judged == [("198.51.100.7", False), ("203.0.113.9", True)]
+
+
+def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made_since(
+    tmp_path: Path, project_dir: Path
+) -> None:
+    lake, logs = tmp_path / "lake", tmp_path / "logs"
+    put_flows(logs, flow(HOUR_OF_BLOBS))
+    pipeline = pipeline_over(lake, logs)
+    bring_up_to_date(pipeline, HOUR_OF_BLOBS, HOUR_OF_BLOBS + HOUR)
+    put_flows(logs, *[flow(HOUR_OF_BLOBS)] * 2)
+    pipeline.land([HOUR_OF_BLOBS])
+    pipeline.look_up([HOUR_OF_BLOBS])
+    pipeline.model_hours([HOUR_OF_BLOBS])
+    others: list[str] = []
+
+    def overtaken(name: str, _when: object) -> None:
+        # One run brings all up to date, so that the next summary of ours is refused; a further one
+        # is as far as the facts then. By that time one of our summaries stands, made of neither.
+        others.append(name)
+        if len(others) == 1:
+            command = [sys.executable, "-c", OTHER_RUNS, lake, logs]
+            environment = {**os.environ, "PYTHONPATH": str(project_dir)}
+            subprocess.run(command, check=True, env=environment)
+
+    modelled = model_range(pipeline.planner, "day", [HOUR_OF_BLOBS.date()], overtaken)
+    assert failures_of(modelled) == ()
+    assert others == ["top_ports_daily", "top_sources_daily", "top_targets_daily"]
+    # What was refused was made anew, of what there is now.
+    assert ask(pipeline, "select sum(tuples) from top_sources_daily") == [(4,)]
 
 
 # -------------------------------------------------------------- runs at once, and runs killed
