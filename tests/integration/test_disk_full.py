@@ -79,7 +79,8 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(path)
     finally:
-        subprocess.run(["umount", path], check=True)
+        # Lazily: what a failed test still holds open keeps it busy.
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
+import requests
+from azure.storage.blob import ContainerClient
 
 from flow_pipeline.errors import (
     BlobChanged,
@@ -637,3 +639,27 @@ def test_a_blob_that_never_rests(restless: Restless) -> None:
     assert on_disk(restless.scene.lake) == before
     undisturbed = restless.undisturbed()
     assert restless.land() == undisturbed
+
+
+# ------------------------------------------------- what the client does by itself (decision 0010)
+
+
+def by_the_client(scene: Scene, **options: Any) -> bytes:
+    """The large blob, as the client downloads it."""
+    url = f"{scene.account.endpoint}/{VNET_CONTAINER}?{scene.account.sas}"
+    path = blob_name(mac=LARGE).removeprefix(f"{VNET_CONTAINER}/")
+    sizes: dict[str, Any] = {"max_single_get_size": CHUNK, "max_chunk_get_size": CHUNK}
+    with ContainerClient.from_container_url(url, **sizes) as client:
+        return b"".join(client.download_blob(path, **options).chunks())
+
+
+def test_the_client_takes_a_short_range_for_whole(scene: Scene) -> None:
+    whole = by_the_client(scene)
+    scene.proxy.script(shorten(1000), on=is_of_large, first=2)
+    assert len(by_the_client(scene)) == CHUNK + 1000 < len(whole)
+
+
+def test_the_client_does_not_try_again_what_breaks_while_it_validates(scene: Scene) -> None:
+    scene.proxy.script(reset(1000), on=is_of_large)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        by_the_client(scene, validate_content=True)
