@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
 from flow_pipeline.flowlog.folder_source import CHUNK_BYTES, FolderSource
 from flow_pipeline.lake import Lake
 from flow_pipeline.landed_file import Manifest, RowWriter
-from flow_pipeline.landing import land_hour
+from flow_pipeline.landing import land_hours
 from flow_pipeline.partitions import utc_now
 
 
@@ -71,14 +70,8 @@ def _land(documents: Documents, out: Path, workers: int) -> Callable[[], int]:
     def work() -> int:
         lake = Lake.open(out)
         source = FolderSource(documents.folder)
-
-        def tuples_of(hour: datetime) -> int:
-            return land_hour(lake, [source], hour).tuples
-
-        if workers == 1:
-            return sum(map(tuples_of, documents.hours))
-        with ThreadPoolExecutor(workers) as pool:
-            return sum(pool.map(tuples_of, documents.hours))
+        landed = land_hours(lake, [source], list(documents.hours), workers)
+        return sum(hour.tuples for hour in landed)
 
     return work
 
