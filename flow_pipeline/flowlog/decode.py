@@ -134,7 +134,7 @@ class BlobDecoder:
         )
 
     def _take(self) -> Iterator[pa.RecordBatch]:
-        """Everything that belongs to records that have ended; then the table is empty."""
+        """Everything that belongs to records that have ended; then there is room again."""
         table = self._table
         whole, rows = table.whole_rows, table.rows
         groups = table.groups[:, : table.state[scan.GROUPS]]
@@ -153,7 +153,7 @@ class BlobDecoder:
                 np.minimum(lengths, whole - groups[scan.GROUP_ROW])[ended],
                 table.fields(0, whole),
             )
-        if rows > whole:
+        if rows > whole and not table.keeps_begun:
             begun = groups[:, groups[scan.GROUP_ROW] >= whole]
             lengths = np.diff(begun[scan.GROUP_ROW], append=rows)
             self._waiting.add(

@@ -139,6 +139,7 @@ class RecordReader:
         self._key: object = None
         self._scan: _ValueScan | None = None
         self._value: _ValueScan | None = None
+        self._element: _ValueScan | None = None
         self._is_too_large = False
         self._commas = 0
         self._broken = ""
@@ -304,6 +305,7 @@ class RecordReader:
     def _break(self, detail: str) -> None:
         """The record is no JSON that is read here: only its end is looked for from now on."""
         self._broken = detail
+        self._element = None
         self._table.state[scan.MODE] = scan.SKIP
 
     def _read_between(self) -> bool:
@@ -362,9 +364,12 @@ class RecordReader:
         if byte in _NO_VALUE:
             self._break(f"{_shown_byte(byte)} instead of a value at byte {self._blob_offset}")
             return True
-        value = _ValueScan(byte, in_record=True)
+        # Kept until its end has come in: looking for it from the start each time is quadratic.
+        value = self._element or _ValueScan(byte, in_record=True)
+        self._element = value
         if not value.advance(self._buffer, start, self._filled):
             return self._give_up_on_what_is_too_large()
+        self._element = None
         if value.is_broken or value.read > LONGEST_VALUE:
             self._break(
                 f"an array without an end at byte {self._blob_offset}"

@@ -241,6 +241,9 @@ class TupleTable:
     def reset(self) -> None:
         """Begin the next batch. A record that is being read goes on in it."""
         state = self.state
+        if self.keeps_begun:
+            self._keep_begun()
+            return
         if self._gives_away:
             self._make_room()
         self.records[:, 0] = self.records[:, min(int(state[scan.RECORDS]), _MOST_RECORDS - 1)]
@@ -249,6 +252,34 @@ class TupleTable:
         state[scan.RECORD_FIRST_ROW] = state[scan.HAS_GROUP] = 0
         self._rejects.clear()
         self._texts.forget_if_many()
+
+    @property
+    def keeps_begun(self) -> bool:
+        """Whether the rows of a record that has not ended stay, because they are few."""
+        rows = self.rows - self.whole_rows
+        groups = np.count_nonzero(self._begun_groups)
+        return 0 < rows <= BATCH_TUPLES // 4 and groups <= _MOST_GROUPS // 4
+
+    @property
+    def _begun_groups(self) -> np.ndarray:
+        groups = self.groups[scan.GROUP_ROW, : self.state[scan.GROUPS]]
+        return groups >= self.whole_rows
+
+    def _keep_begun(self) -> None:
+        state, whole, rows = self.state, self.whole_rows, self.rows
+        groups = self.groups[:, : state[scan.GROUPS]][:, self._begun_groups]
+        groups[scan.GROUP_RECORD] = 0
+        groups[scan.GROUP_ROW] -= whole
+        self.groups[:, : groups.shape[1]] = groups
+        wide, narrow = self._wide, self._narrow
+        if self._gives_away:
+            self._make_room()
+        self._wide[:, : rows - whole] = wide[:, whole:rows].copy()
+        self._narrow[:, : rows - whole] = narrow[:, whole:rows].copy()
+        self._rejects = {row - whole: why for row, why in self._rejects.items() if row >= whole}
+        self.records[:, 0] = self.records[:, min(int(state[scan.RECORDS]), _MOST_RECORDS - 1)]
+        state[scan.RECORDS] = state[scan.RECORD_FIRST_ROW] = 0
+        state[scan.ROWS], state[scan.GROUPS] = rows - whole, groups.shape[1]
 
     def forget_skeletons_if_many(self) -> bool:
         """Make room for other envelopes; true if their numbers begin anew."""
@@ -319,6 +350,8 @@ class _Texts:
         data = np.frombuffer(text.encode(), np.uint8)
         if len(data) >= scan.LONGEST_TEXT or self._count == _MOST_TEXTS:
             return None
+        if (data < ord(" ")).any():
+            return None  # was written with an escape; as it is, it would be no JSON
         slot = scan.text_slot(data, 0, len(data), self.table, self.starts, self.store)
         number = int(self.table[slot])
         if number < 0:

@@ -12,8 +12,8 @@ import yaml
 from flow_pipeline.address_lookup import IP_LOOKUP
 from flow_pipeline.flowlog.decode import BlobDecoder, BlobPlace
 from flow_pipeline.flowlog.schema import (
-    FLOW_COLUMNS,
     ENCODED_SCHEMA,
+    FLOW_COLUMNS,
     LANDED_SCHEMA,
     REJECT_COLUMNS,
 )
