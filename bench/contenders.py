@@ -53,7 +53,8 @@ class Contender:
 
 _ALL = (
     Contender("floor", "floor: a scan in C", "floor:prepare", writes=False, against="floor"),
-    Contender("decode", "decode", "ours:decode", writes=False, against="floor"),
+    Contender("scan", "scan to columns", "ours:scan", writes=False, against="floor"),
+    Contender("decode", "decode to Arrow", "ours:decode", writes=False, against="floor"),
     Contender("parquet", "decode + Parquet", "ours:write_parquet", writes=True, against="parquet"),
     Contender("landing", "landing, whole", "ours:land", writes=True, against="parquet"),
     Contender("plain", "plain Python", "plain_python:prepare", writes=True, against="parquet"),
@@ -64,8 +65,8 @@ _ALL = (
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
 
-DECODE = ("floor", "decode")
+DECODE = ("floor", "scan", "decode")
 PARQUET = ("parquet", "plain", "duckdb", "polars")
 LANDING = ("parquet", "landing")
-EVERYBODY = ("floor", "decode", "parquet", "landing", "plain", "duckdb", "polars")
+EVERYBODY = ("floor", "scan", "decode", "parquet", "landing", "plain", "duckdb", "polars")
 CORES = ("one", "two")
