@@ -112,10 +112,15 @@ def end_dead_runs(instance: dg.DagsterInstance, *, of_others: bool = False) -> N
     """
     import dagster as dg
 
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(under_way):
+    status = dg.DagsterRunStatus
+    under_way = [status.STARTED, status.STARTING, status.NOT_STARTED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=under_way)):
         process = run.tags.get(_PROCESS)
-        is_dead = of_others if process is None else not Path(f"/proc/{process}").exists()
+        if process is None:
+            # One that has not started may still be waiting for a daemon.
+            is_dead = of_others and run.status is not status.NOT_STARTED
+        else:
+            is_dead = not Path(f"/proc/{process}").exists()
         if is_dead:
             instance.report_run_failed(run, "The process of this run ended before the run did.")
 

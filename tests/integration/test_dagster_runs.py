@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -267,3 +269,30 @@ def test_a_check_that_blocks_stops_what_comes_after_it(ran: Ran) -> None:
     assert f"{rows['blob'][0]}: " in failure
     assert "Traceback" not in failure
     assert 'File "' not in failure
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
+def test_a_run_whose_process_was_killed_is_ended_however_far_it_was(
+    status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with subprocess.Popen(["true"]) as killed:
+        pass
+    tag = "flow_pipeline/process"
+    with dagster_instance() as instance:
+        runs = {
+            process: instance.create_run_for_job(
+                dg.GraphDefinition("nothing").to_job(),
+                tags=tags,
+                status=dg.DagsterRunStatus[status],
+            ).run_id
+            for process, tags in {
+                "killed": {tag: str(killed.pid)},
+                "alive": {tag: str(os.getpid())},
+                "a daemon's": {},
+            }.items()
+        }
+    with dagster_instance() as instance:
+        ended = {process: instance.get_run_by_id(run_id) for process, run_id in runs.items()}
+    statuses = {process: run.status.value for process, run in ended.items() if run}
+    assert statuses == {"killed": "FAILURE", "alive": status, "a daemon's": status}
