@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from tests.integration.lakes import (
     write_blobs,
 )
 from tests.integration.plain_count import flows_in
+from tests.torture.parts import SHORT, kills, races
 from tests.unit.blobs import HOUR as HOUR_OF_BLOBS
 from tests.unit.blobs import flow, put_flows
 
@@ -267,58 +267,13 @@ def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made
 # -------------------------------------------------------------- runs at once, and runs killed
 
 
-def test_two_runs_at_once_on_hours_of_one_day_give_what_one_gives(
-    logs: Path, at_once: Pipeline, tmp_path: Path
-) -> None:
-    lake = tmp_path / "lake"
-    middle = START + 2 * HOUR
-    runs = [start_run(logs, lake, *hours) for hours in ((START, middle), (middle, END))]
-    for run in runs:
-        output, _ = run.communicate(timeout=240)
-        # Each is right about what it found, though the other changed the day under its hands.
-        assert run.returncode == 0, output
-    assert tables_of(pipeline_over(lake, logs)) == tables_of(at_once)
+def test_runs_that_are_killed_are_made_up_for_by_the_next(tmp_path: Path) -> None:
+    # The short form of `make torture`, which raises what differs.
+    assert kills(tmp_path, 7, SHORT, say=lambda _line: None).done.startswith("5 kills")
 
 
-def test_a_run_that_was_killed_is_repaired_by_the_next(
-    logs: Path, at_once: Pipeline, tmp_path: Path
-) -> None:
-    lake = tmp_path / "lake"
-    # Between landing and modelling, and in the middle of dbt's work.
-    kill_when(logs, lake, lambda: committed(lake, "ip_lookup") >= 2)
-    assert committed(lake, "landed_tuples") >= 5
-    assert committed(lake, "fct_flows") == 0
-    kill_when(logs, lake, lambda: committed(lake, "fct_flows") >= 2)
-    repaired = pipeline_over(lake, logs)
-    assert len(file_names(repaired, "fct_flows")) < 5
-    assert bring_up_to_date(repaired, START, END).failures == ()
-    assert tables_of(repaired) == tables_of(at_once)
-    shutil.rmtree(lake)
-
-
-def kill_when(logs: Path, lake: Path, reached: Callable[[], bool]) -> None:
-    """Start a run in a process of its own and kill it, without warning, at a point of its work."""
-    with start_run(logs, lake, START, END) as run:
-        wait_for(reached, run)
-        run.kill()
-    assert run.returncode == -9
-
-
-def start_run(logs: Path, lake: Path, start: datetime, end: datetime) -> subprocess.Popen[str]:
-    hours = ["--from", f"{start:%Y-%m-%dT%H}", "--to", f"{end:%Y-%m-%dT%H}"]
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("flow-pipeline")), "run", *hours],
-        cwd=lake.parent,
-        env={**os.environ, "FLOW_SOURCES": str(logs), "FLOW_LAKE": str(lake)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def committed(lake: Path, table: str) -> int:
-    """Commits after the one that made the table."""
-    return max(0, len(list((lake / table / "_delta_log").glob("*.json"))) - 1)
+def test_runs_at_once_give_what_one_after_the_other_gives(tmp_path: Path) -> None:
+    assert races(tmp_path, 7, SHORT, say=lambda _line: None).done.startswith("2 races")
 
 
 def wait_for(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -49,7 +49,8 @@ class Blob:
     edges: list[int]
     first_record_no: int
     digest: bytes
-    batch_tuples: int
+    limits: int
+    """Which of the sizes of `tests.unit.flowlog.agreement` the decoder's tables have."""
 
 
 def blob(choices: Choices) -> Blob:
@@ -198,6 +199,14 @@ ENCRYPTIONS = [
     "é",
     " ",
     "N" * 300,
+    "N" * 64,
+    "N" * 63,
+    "N\x01",
+    "\t",
+    "N\x1f",
+    "N\x7f",
+    "N\\",
+    'N"',
 ]
 TEXTS = [
     "",
@@ -228,6 +237,12 @@ TEXTS = [
     "é" * 1025,
     "../../x",
     "'; drop table flows; --",
+    # The words that the structure has, as text.
+    "flowTuples",
+    "time",
+    "flows",
+    "records",
+    "2026-11-01T05:00:09Z",
 ]
 EARLIEST = 1262304000  # 2010-01-01T00:00:00Z
 LATEST = SECONDS + 7200
@@ -258,7 +273,34 @@ ODD_TIMES = [
 
 # JSON.
 
+SOUND = f'"{SECONDS}606,10.0.0.9,192.0.2.9,1,2,6,O,E,NX,1,2,3,4"'
 ODD_VALUES = [
+    # Tuples where none should be, and keys that seem to have some.
+    f"[{SOUND}]",
+    f"[{SOUND},{SOUND}]",
+    f'{{"flowTuples":[{SOUND}]}}',
+    f'[{{"flowTuples":[{SOUND}]}},{{"flowTuples":[]}}]',
+    f'{{"flowTuples":[{SOUND}],"flowTuples":[]}}',
+    f'{{"flowTuples":[{SOUND}],"flowTuples":null}}',
+    f'{{"flowTuples":[],"flowTuples":[{SOUND},{SOUND}]}}',
+    f'{{"flowTuples":{{"flowTuples":[{SOUND}]}}}}',
+    f'{{"rule":"r","flowTuples":[{SOUND},{{"flowTuples":[{SOUND}]}}]}}',
+    f'[{{"rule":"r","flowTuples":[{SOUND}],"flowTuples":[{SOUND},"x"]}}]',
+    f'[{{"rule":"r","flowTuples" : [ {SOUND} ] }}]',
+    f'{{"flowTuples"[{SOUND}]}}',
+    f'["flowTuples",[{SOUND}]]',
+    f'["flowTuples":[{SOUND}]]',
+    f'"flowTuples":[{SOUND}]',
+    f'"flowTuples",[{SOUND}]',
+    f'"x","flowTuples":[{SOUND}]',
+    f'{{"flow\\u0054uples":[{SOUND}]}}',
+    f'{{"\\u0066lowTuples" :[{SOUND}],"x":"\\u0066lowTuples"}}',
+    '{"time":"2026-11-01T05:00:09Z"}',
+    '"2026-11-01T05:00:09Z"',
+    '"time":"2026-11-01T05:00:09Z"',
+    '"x","time":"2026-11-01T05:00:09Z"',
+    '"x","tim\\u0065":"2026-11-01T05:00:09Z"',
+    '"x","time":null',
     "null",
     "true",
     "false",
@@ -305,15 +347,24 @@ ODD_VALUES = [
     '{"flowGroups":[{"rule":"r","flowTuples":[""]}]}',
     '{"a":{"b":{"c":[{"d":[]}]}}}',
     "[" * 40 + "]" * 40,
-    "[" * 300 + "]" * 300,
-    "[" * 1100 + "]" * 1100,
-    '{"a":' * 300 + "1" + "}" * 300,
+    "[" * 260 + "]" * 260,
+    '{"a":' * 260 + "1" + "}" * 260,
     "{1:2}",
     "{'a':1}",
     '{"a"}',
     '{"a":}',
     "/**/1",
     "",
+]
+# What stands deepest, about as deep as the parser goes.
+CORES = [
+    "",
+    "1",
+    f'{{"flowTuples":[{SOUND}]}}',
+    '{"flowTuples":[]}',
+    '{"flowTuples":[[]]}',
+    '"x"',
+    "x",
 ]
 KEYS = [
     "records",
@@ -430,6 +481,50 @@ ACLS = [
 ]
 MACS = ["000D3AF87856", "112233445566", "00-0D-3A", "m"]
 
+Damage = Callable[[bytes, int, int, int], bytes]
+"""Bytes, a place in them, another one, and a byte to choose by."""
+
+
+def _flip(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    return data[:at] + bytes((data[at] ^ (1 << detail % 8),)) + data[at + 1 :]
+
+
+def _replace(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    return data[:at] + bytes((detail,)) + data[at + 1 :]
+
+
+def _insert(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    return data[:at] + FRAGMENTS[detail % len(FRAGMENTS)] + data[at:]
+
+
+def _overwrite(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    fragment = FRAGMENTS[detail % len(FRAGMENTS)]
+    return data[:at] + fragment + data[at + len(fragment) :]
+
+
+def _delete(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    return data[:at] + data[at + (1, 2, 1, 3, 1, 8, 1, 40)[detail % 8] :]
+
+
+def _cut_off(data: bytes, at: int, _other: int, _detail: int) -> bytes:
+    return data[:at]
+
+
+def _double(data: bytes, at: int, _other: int, detail: int) -> bytes:
+    return data[:at] + data[at : at + 1 + detail % 64] + data[at:]
+
+
+def _move(data: bytes, at: int, other: int, detail: int) -> bytes:
+    """A stretch that begins and ends at brackets, quotes or commas, put in before another."""
+    places = [place for place, byte in enumerate(data) if byte in b'{}[],"']
+    if not places:
+        return data
+    begin, end, to = sorted(places[number % len(places)] for number in (at, other, detail))
+    return data[:begin] + data[end:to] + data[begin:end] + data[to:]
+
+
+_DAMAGES = (_flip, _insert, _delete, _overwrite, _cut_off, _double, _move, _replace)
+
 Members = list[tuple[str, str]]
 
 
@@ -440,6 +535,8 @@ class _Writer:
         # Odd things come one in so many: documents differ in how odd they are.
         self._one_in = (24, 64, 256, 9)[choices.below(4)]
         self._spaces = (0, 0, 0, 0, 1, 2, 3, 0)[choices.below(8)]
+        # One that comes again, for what was seen before may be read in another way.
+        self._encryption = self._pick(ENCRYPTIONS)
 
     def _pick(self, sequence: Sequence[T]) -> T:
         return sequence[self._below(len(sequence))]
@@ -450,85 +547,44 @@ class _Writer:
         return self._below(one_in) == one_in - 1
 
     def blob(self) -> Blob:
-        first_record_no = 0
+        # First, so that a long document does not use up the bytes of these choices.
+        limits = (3, 2, 3, 1, 3, 2, 3, 0)[self._below(8)]
         is_resumed = self._below(8) == 7
+        edges = self._edges()
+        damages = [
+            (self._pick(_DAMAGES), self._below(65_536), self._below(65_536), self._below(256))
+            for _ in range((0, 1, 0, 2, 0, 1, 3, 1)[self._below(8)])
+        ]
         records = [self._record() for _ in range((1, 2, 1, 3, 2, 1, 0, 5)[self._below(8)])]
+        records *= (1, 1, 1, 2, 1, 1, 1, 3)[self._below(8)]
         text = self._joined(records)
+        first_record_no = 0
         if is_resumed:
             first_record_no = (1, 2, 700)[self._below(3)]
             text = ("," if records else "") + text + "]" + self._tail()
         else:
             text = self._head() + text + "]" + self._tail()
-        data = self._damaged(text.encode())
+        data = text.encode()
+        for damage, at, other, detail in damages:
+            if data:
+                data = damage(data, at % len(data), other % len(data), detail)
         return Blob(
             data=data,
-            edges=self._edges(len(data)),
+            edges=edges(len(data)),
             first_record_no=first_record_no,
             digest=b"\x07" * 32 if is_resumed else b"",
-            batch_tuples=(65_536, 65_536, 65_536, 1, 2, 3, 5, 65_536)[self._below(8)],
+            limits=limits,
         )
 
-    def _edges(self, size: int) -> list[int]:
+    def _edges(self) -> Callable[[int], list[int]]:
         kind = self._below(16)
-        if kind < 6 or size < 2:
-            return []
+        if kind < 6:
+            return lambda _: []
         if kind == 15:
-            return list(range(0, size, 1 + self._below(16)))
-        return sorted(self._below(size) for _ in range(1 + self._below(4)))
-
-    # Bytes.
-
-    def _damaged(self, data: bytes) -> bytes:
-        kinds: tuple[Callable[[bytes], bytes], ...] = (
-            self._flipped,
-            self._inserted,
-            self._deleted,
-            self._overwritten,
-            self._cut_off,
-            self._doubled,
-            self._moved,
-            self._other_byte,
-        )
-        for _ in range((0, 1, 0, 2, 0, 1, 3, 1)[self._below(8)]):
-            if data:
-                data = self._pick(kinds)(data)
-        return data
-
-    def _flipped(self, data: bytes) -> bytes:
-        at = self._below(len(data))
-        return data[:at] + bytes((data[at] ^ (1 << self._below(8)),)) + data[at + 1 :]
-
-    def _other_byte(self, data: bytes) -> bytes:
-        at = self._below(len(data))
-        return data[:at] + bytes((self._below(256),)) + data[at + 1 :]
-
-    def _inserted(self, data: bytes) -> bytes:
-        at = self._below(len(data) + 1)
-        return data[:at] + self._pick(FRAGMENTS) + data[at:]
-
-    def _deleted(self, data: bytes) -> bytes:
-        at = self._below(len(data))
-        return data[:at] + data[at + (1, 2, 1, 3, 1, 8, 1, 40)[self._below(8)] :]
-
-    def _overwritten(self, data: bytes) -> bytes:
-        at = self._below(len(data))
-        fragment = self._pick(FRAGMENTS)
-        return data[:at] + fragment + data[at + len(fragment) :]
-
-    def _cut_off(self, data: bytes) -> bytes:
-        return data[: self._below(len(data))]
-
-    def _doubled(self, data: bytes) -> bytes:
-        at = self._below(len(data))
-        return data[:at] + data[at : at + 1 + self._below(64)] + data[at:]
-
-    def _moved(self, data: bytes) -> bytes:
-        """A stretch that begins at one bracket or comma, put in before another."""
-        places = [at for at, byte in enumerate(data) if byte in b'{}[],"']
-        if not places:
-            return data
-        begin, end, to = sorted(self._pick(places) for _ in range(3))
-        return data[:begin] + data[end:to] + data[begin:end] + data[to:]
+            step = 1 + self._below(16)
+            return lambda size: list(range(step, size, step))
+        places = [self._below(65_536) for _ in range(1 + self._below(4))]
+        return lambda size: sorted({place % size for place in places} - {0}) if size else []
 
     # JSON texts.
 
@@ -564,7 +620,14 @@ class _Writer:
                 return f'"{_escaped(text)}{self._pick(ENDINGS)}"'
 
     def _value(self, text: str) -> str:
-        return self._pick(ODD_VALUES) if self._is_odd() else text
+        return self._odd_value() if self._is_odd() else text
+
+    def _odd_value(self) -> str:
+        if self._below(32) != 31:
+            return self._pick(ODD_VALUES)
+        opening, closing = self._pick((("[", "]"), ('{"a":', "}"), ('[{"rule":', "}]")))
+        depth = (1006 + self._below(20)) // (len(closing))
+        return opening * depth + self._pick(CORES) + closing * depth
 
     def _joined(self, texts: list[str]) -> str:
         """Elements or members with their commas, with spaces in the document's style."""
@@ -588,7 +651,7 @@ class _Writer:
     def _array(self, elements: list[str]) -> str:
         if self._is_odd(2):
             at = self._below(len(elements) + 1)
-            elements = [*elements[:at], self._pick(ODD_VALUES), *elements[at:]]
+            elements = [*elements[:at], self._odd_value(), *elements[at:]]
         return self._value(f"[{self._joined(elements)}]")
 
     def _object(self, members: Members) -> str:
@@ -600,7 +663,7 @@ class _Writer:
 
     def _other_members(self, members: Members) -> Members:
         if not members:
-            return [(self._pick(KEYS), self._pick(ODD_VALUES))]
+            return [(self._pick(KEYS), self._odd_value())]
         at = self._below(len(members))
         key, value = members[at]
         rest = members[:at] + members[at + 1 :]
@@ -611,15 +674,15 @@ class _Writer:
             case 1 | 2:
                 return [*rest[:to], (key, value), *rest[to:]]
             case 3:  # of two equal keys the last counts
-                return [*members[:to], (key, self._pick(ODD_VALUES)), *members[to:]]
+                return [*members[:to], (key, self._odd_value()), *members[to:]]
             case 4:
                 return [*members[:to], (key, members[to][1]), *members[to:]]
             case 5:
                 return [*members[:at], (self._pick(KEYS), value), *members[at + 1 :]]
             case 6:
-                return [*members[:to], (self._pick(KEYS), self._pick(ODD_VALUES)), *members[to:]]
+                return [*members[:to], (self._pick(KEYS), self._odd_value()), *members[to:]]
             case _:
-                return [*members[:at], (key, self._pick(ODD_VALUES)), *members[at + 1 :]]
+                return [*members[:at], (key, self._odd_value()), *members[at + 1 :]]
 
     # Documents and records.
 
@@ -798,7 +861,7 @@ class _Writer:
             protocol = ("6", "17", "1", "58", "0", "255")[below(6)]
             fields += [self._small(ODD_SMALL) if is_odd() else protocol]
             fields += [self._word("IO"), self._word("BECD")]
-            fields += [self._pick(ENCRYPTIONS) if is_odd() else "NX"]
+            fields += [self._pick(ENCRYPTIONS) if is_odd() else self._encryption]
             fields += self._counters("0")
         else:
             fields += [self._word("TU"), self._word("IO"), self._word("AD")]

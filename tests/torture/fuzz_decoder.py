@@ -162,7 +162,7 @@ def fuzz() -> NoReturn:
         began = time.monotonic()
         try:
             answer = assert_agreement(
-                made.data, made.edges, made.first_record_no, made.digest, made.batch_tuples
+                made.data, made.edges, made.first_record_no, made.digest, made.limits
             )
         except Exception as error:  # noqa: BLE001 - whatever is raised is what is looked for
             tally.differences += 1

@@ -84,7 +84,8 @@ def kill_runs(
         while lake.tally.kills < kills:
             lake.kill_and_repair(kills - lake.tally.kills)
             say(f"{lake.tally.kills} of {kills} kills, {lake.tally.repairs} repairs, the same")
-        lake.sweep()
+        if not of_command:
+            lake.sweep()
     return lake.tally
 
 

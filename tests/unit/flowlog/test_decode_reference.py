@@ -49,7 +49,7 @@ def tuple_lists(value: Any) -> list[list[Any]]:
 
 @given(blob=blobs())
 def test_it_decodes_what_is_nearly_a_flow_log_as_the_reference_does(blob: Blob):
-    assert_agreement(blob.data, blob.edges, blob.first_record_no, blob.digest, blob.batch_tuples)
+    assert_agreement(blob.data, blob.edges, blob.first_record_no, blob.digest, blob.limits)
 
 
 @given(texts=st.lists(good_texts, max_size=20))

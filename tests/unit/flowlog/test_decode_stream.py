@@ -341,29 +341,56 @@ def ones(count: int) -> str:
     return ",".join(["1"] * count)
 
 
-@pytest.mark.parametrize("chunk", [4096, 1 << 24])
-@pytest.mark.parametrize(
-    "data",
-    [
-        '{"records":[' + '{"a":"' + "}}" * 700_000,
-        '{"records":[' + "{" * 1_000_000,
-        '{"records":[' + "[" * 1_000_000,
-        '{"records":["' + "\\\\" * 700_000,
-        '{"records":["' + '\\"' * 700_000,
-        '{"records":[' + "1" * 1_500_000,
-        '{"records":[' + "," * 1_500_000,
-        '{"records":[' + '{"a":{}}' * 40_000,
-        '{"records":[' + '{"a":{},"b":1},' * 40_000,
-        '{"records":[' + '{"a":1},' * 40_000 + '{"a":{}}]}',
-        '{"records":[' + ones(60_000) + "]}",
-        '{"a":"' + "x" * 1_500_000,
-        '{"a":[' + "{}," * 500_000,
-        "{" + '"a":1,' * 60_000,
-        " " * 1_500_000,
-    ],
-    ids=range(15),
+TO_TUPLES = (
+    '{"records":[{"category":"FlowLogFlowEvent","flowRecords":{"flows":[{"aclID":"x",'
+    '"flowGroups":[{"rule":"r","flowTuples":['
 )
-def test_hostile_documents_take_linear_time(data: str, chunk: int):
+LARGE = {
+    "braces in a string": '{"records":[' + '{"a":"' + "}}" * 700_000,
+    "braces": '{"records":[' + "{" * 1_000_000,
+    "brackets": '{"records":[' + "[" * 1_000_000,
+    "backslashes": '{"records":["' + "\\\\" * 700_000,
+    "quotes": '{"records":["' + '\\"' * 700_000,
+    "a number": '{"records":[' + "1" * 1_500_000,
+    "commas": '{"records":[' + "," * 1_500_000,
+    "records and no commas": '{"records":[' + '{"a":{}}' * 40_000,
+    "records": '{"records":[' + '{"a":{},"b":1},' * 40_000,
+    "records, one odd at last": '{"records":[' + '{"a":1},' * 40_000 + '{"a":{}}]}',
+    "records that are none": '{"records":[' + ones(60_000) + "]}",
+    "a string before": '{"a":"' + "x" * 1_500_000,
+    "an array before": '{"a":[' + "{}," * 500_000,
+    "keys before": "{" + '"a":1,' * 30_000,
+    "space before": " " * 1_500_000,
+    "a key before": '{"' + "x" * 700_000,
+    "a key": '{"records":[{"' + "x" * 1_500_000,
+    "a key, escaped": '{"records":[{"\\u0061' + "x" * 1_500_000,
+    "space behind a key": '{"records":[{"flowTuples"' + " " * 1_500_000,
+    "space behind an escaped key": '{"records":[{"flow\\u0054uples"' + " " * 1_500_000,
+    "space behind a colon": '{"records":[{"flowTuples":' + " " * 1_500_000,
+    "escaped keys": '{"records":[{' + '"\\u0061":1,' * 40_000,
+    "a time": '{"records":[{"time":"' + "x" * 1_500_000,
+    "times": '{"records":[{' + '"time":"2026-11-01T05:01:02Z",' * 40_000,
+    "a rule": '{"records":[{"rule":"' + '\\"' * 700_000,
+    "arrays of tuples": '{"records":[{' + '"flowTuples":[],' * 90_000,
+    "records of one tuple": '{"records":[' + '{"flowTuples":["a"]},' * 30_000,
+    "brackets among tuples": TO_TUPLES + "[" * 1_000_000,
+    "braces among tuples": TO_TUPLES + "{" * 1_000_000,
+    "an element of brackets": TO_TUPLES + "[" * 500_000 + "]" * 500_000 + "]}]}]}}]}",
+    "an element of arrays": TO_TUPLES + "[" + "[]," * 400_000,
+    "an element of strings": TO_TUPLES + "[" + '"",' * 400_000,
+    "a tuple": TO_TUPLES + '"' + "x" * 1_500_000,
+    "a tuple of quotes": TO_TUPLES + '"' + '\\"' * 700_000,
+    "a number among tuples": TO_TUPLES + "1" * 1_500_000,
+    "space among tuples": TO_TUPLES + " " * 1_500_000,
+    "tuples": TO_TUPLES + '"a",' * 30_000,
+    "tuples that are none": TO_TUPLES + "[]," * 30_000,
+    "tuples and no commas": TO_TUPLES + '"a"' * 400_000,
+}
+
+
+@pytest.mark.parametrize("chunk", [4096, 1 << 24])
+@pytest.mark.parametrize("name", LARGE)
+def test_hostile_documents_take_linear_time(name: str, chunk: int):
     began = time.process_time()
-    decode(data, chunk)
+    decode(LARGE[name], chunk)
     assert time.process_time() - began < 8
