@@ -35,7 +35,7 @@ pytestmark = pytest.mark.integration
 
 HOUR = datetime(2025, 11, 1, 5)
 NAMES = {
-    "climbs": "../../../../tmp/climbed",
+    "climbs": "../../../../var/climbed",
     "climbs as encoded": "..%2F..%2F..%2Ftmp%2Fclimbed",
     "climbs as a partition": "written_date=2025-11-01/written_hour=6/x",
     "ends a string": "'; drop table fct_flows; --",
@@ -183,7 +183,7 @@ def test_nothing_is_written_but_the_lake_and_the_history(done: Done) -> None:
     assert {path.name for path in done.directory.iterdir()} == {"logs", "lake", ".dagster"}
     assert [path.name for path in done.directory.parent.iterdir()] == ["home"]
     assert_lake_holds_only_its_own(done.directory / "lake")
-    assert not Path("/tmp/climbed").exists()
+    assert not Path("/var/climbed").exists()
     lake = Lake.open_to_read(done.directory / "lake")
     assert {"landed_tuples", "ip_lookup", "fct_flows"} <= set(lake.table_names())
     assert verify_hours(lake, [HOUR]) == ([], [])

@@ -71,34 +71,30 @@ def kill_runs(
     store: Store,
     seed: str,
     kills: int,
+    of_command: int,
     say: Callable[[str], None] = lambda _line: None,
-    *,
-    of_command: bool = False,
 ) -> KillTally:
-    """Kill so many runs over one new lake, of workers or of the command.
+    """Kill so many runs of workers over one new lake, then so many of the command.
 
     Raises Difference if the lake is not what it has to be; it is left as it is then.
     """
-    with Workers(directory / "runs.log") as workers:
-        lake = _KilledLake(directory, store, Random(seed), workers, of_command)
-        while lake.tally.kills < kills:
-            lake.kill_and_repair(kills - lake.tally.kills)
-            say(f"{lake.tally.kills} of {kills} kills, {lake.tally.repairs} repairs, the same")
-        if not of_command:
-            lake.sweep()
+    with Workers(directory / "runs.log", 2) as workers:
+        lake = _KilledLake(directory, store, Random(seed), workers)
+        while (killed := lake.tally.kills) < kills + of_command:
+            at_most = kills - killed if killed < kills else kills + of_command - killed
+            lake.kill_and_repair(at_most, of_command=killed >= kills)
+            say(f"{lake.tally.kills} of {kills + of_command} kills, {lake.tally.repairs} repairs")
+        lake.sweep()
     return lake.tally
 
 
 class _KilledLake:
     """A lake whose runs are killed, and one of the same logs whose runs are not."""
 
-    def __init__(
-        self, directory: Path, store: Store, randomness: Random, workers: Workers, of_command: bool
-    ) -> None:
+    def __init__(self, directory: Path, store: Store, randomness: Random, workers: Workers) -> None:
         self.tally = KillTally()
         self._randomness = randomness
         self._workers = workers
-        self._of_command = of_command
         self._log = directory / "runs.log"
         self._feed = directory / "feed.txt"
         self._feed.write_text("".join(f"{address}\n" for address in LISTED))
@@ -112,7 +108,7 @@ class _KilledLake:
         self._whole = self._steady.end()
         self._command_seconds = 3 * self._whole.seconds
 
-    def kill_and_repair(self, at_most: int) -> None:
+    def kill_and_repair(self, at_most: int, *, of_command: bool) -> None:
         """Some kills, the logs changed before each, and the run after them."""
         is_new = not self.tally.repairs
         kills = min(at_most, self._randomness.randint(1, _KILLS_BEFORE_A_REPAIR))
@@ -125,9 +121,9 @@ class _KilledLake:
                 self._logs.change()
                 self._steady.begin(self._undisturbed_job)
                 self._whole = self._steady.end()
-            self._kill()
+            self._kill(of_command=of_command)
             self._look()
-        self._run()
+        self._run(by_command=of_command)
         self.tally.repairs += 1
         self._logs.settle()
         self._look()
@@ -142,16 +138,16 @@ class _KilledLake:
             os.utime(path, (old, old))
         marker = lake / "lake.json"
         marker.write_text(json.dumps(json.loads(marker.read_bytes()) | {"vacuumed_at": None}))
-        self._run()
+        self._run(by_command=False)
         self._look()
         assert_same(lake, self._undisturbed_job.lake)
         if left := [path for path in leftovers if path.exists()]:
             raise Difference(f"{len(left)} of {len(leftovers)} leftovers stay: {left[:5]}")
         self.tally.leftovers += len(leftovers)
 
-    def _kill(self) -> None:
+    def _kill(self, *, of_command: bool) -> None:
         before = commits(self._job.lake)
-        if self._of_command:
+        if of_command:
             kind, was_killed = self._kill_command()
         elif self._randomness.random() < 0.4:
             kind, was_killed = self._kill_at_a_moment()
@@ -202,8 +198,8 @@ class _KilledLake:
         worker.kill()
         return f"{moment}: {call}", was_killed
 
-    def _run(self) -> None:
-        if self._of_command:
+    def _run(self, *, by_command: bool) -> None:
+        if by_command:
             command = Command(self._job, self._log)
             self._command_seconds = command.end().seconds
             command.kill()

@@ -9,8 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,38 +24,35 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is done: kills and races over folders and over an account, and of the fuzzer."""
+    """How much is done: over how many lakes, how much over each of them, and of the fuzzer.
 
-    kills: int
-    kills_of_command: int
-    kills_with_account: int
+    The logs of some lakes are in folders, those of others in a storage account.
+    """
+
+    lakes: int
+    lakes_with_account: int
     kills_of_a_lake: int
-    races: int
-    races_with_account: int
+    kills_of_command_of_a_lake: int
     races_of_a_lake: int
     fuzz_inputs: int
     fuzz_seconds: int
 
 
 LONG = Amounts(
-    kills=160,
-    kills_of_command=30,
-    kills_with_account=30,
+    lakes=4,
+    lakes_with_account=1,
     kills_of_a_lake=40,
-    races=40,
-    races_with_account=10,
+    kills_of_command_of_a_lake=8,
     races_of_a_lake=10,
     fuzz_inputs=1_000_000,
     fuzz_seconds=4 * 3600,
 )
 # What `make test` does, apart from the fuzzer, which needs a package that nothing else does.
 SHORT = Amounts(
-    kills=4,
-    kills_of_command=1,
-    kills_with_account=0,
-    kills_of_a_lake=4,
-    races=2,
-    races_with_account=0,
+    lakes=1,
+    lakes_with_account=0,
+    kills_of_a_lake=3,
+    kills_of_command_of_a_lake=1,
     races_of_a_lake=2,
     fuzz_inputs=20_000,
     fuzz_seconds=600,
@@ -74,24 +70,9 @@ class Outcome:
 def kills(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
     """Runs that are killed. Raises Difference."""
     total = KillTally()
-    for kind, number in (
-        ("worker", amounts.kills),
-        ("command", amounts.kills_of_command),
-        ("account", amounts.kills_with_account),
-    ):
-        for name, kills_of_lake in _lakes(kind, number, amounts.kills_of_a_lake):
-            with _place(directory / f"kills-{name}", kind) as (place, store):
-                say(f"kills, lake {name}: {place}")
-                total.add(
-                    kill_runs(
-                        place,
-                        store,
-                        f"{seed}/{name}",
-                        kills_of_lake,
-                        say,
-                        of_command=kind == "command",
-                    )
-                )
+    for name, place, store in _lakes(directory / "kills", amounts, say):
+        amount = amounts.kills_of_a_lake, amounts.kills_of_command_of_a_lake
+        total.add(kill_runs(place, store, f"{seed}/{name}", *amount, say))
     return Outcome(
         f"{total.kills} kills, {total.repairs} repairs, {total.looks} looks by readers",
         (
@@ -106,11 +87,8 @@ def kills(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
 def races(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
     """Runs that race. Raises Difference."""
     total = RaceTally()
-    for kind, number in (("worker", amounts.races), ("account", amounts.races_with_account)):
-        for name, races_of_lake in _lakes(kind, number, amounts.races_of_a_lake):
-            with _place(directory / f"races-{name}", kind) as (place, store):
-                say(f"races, lake {name}: {place}")
-                total.add(race_runs(place, store, f"{seed}/{name}", races_of_lake, say))
+    for name, place, store in _lakes(directory / "races", amounts, say):
+        total.add(race_runs(place, store, f"{seed}/{name}", amounts.races_of_a_lake, say))
     return Outcome(
         f"{total.rounds.total()} races, {total.looks} looks by readers",
         (f"runs: {_listed(total.rounds)}",),
@@ -137,22 +115,19 @@ PARTS: dict[str, Callable[[Path, int, Amounts, Say], Outcome]] = {
 }
 
 
-def _lakes(kind: str, number: int, of_a_lake: int) -> Iterator[tuple[str, int]]:
-    """Names of lakes, and how much each of them bears."""
-    for no in range(-(-number // of_a_lake)):
-        yield f"{kind}-{no + 1}", min(of_a_lake, number - no * of_a_lake)
-
-
-@contextmanager
-def _place(directory: Path, kind: str) -> Generator[tuple[Path, Store]]:
-    directory.mkdir(parents=True)
-    with ExitStack() as stack:
-        store: Store = Folders(directory / "logs")
-        if kind == "account":
-            account = stack.enter_context(emulator(directory))
+def _lakes(directory: Path, amounts: Amounts, say: Say) -> Iterator[tuple[str, Path, Store]]:
+    """A name, a directory and a store of logs for each lake."""
+    for number in range(amounts.lakes + amounts.lakes_with_account):
+        name = f"lake {number + 1}"
+        place = directory / f"{number + 1}"
+        place.mkdir(parents=True)
+        say(f"{name}: {place}")
+        if number < amounts.lakes:
+            yield name, place, Folders(place / "logs")
+            continue
+        with emulator(place) as account:
             credential = {f"FLOW_CREDENTIAL_{account.account.upper()}": account.key}
-            store = Account(account.service, account.endpoint, credential)
-        yield directory, store
+            yield name, place, Account(account.service, account.endpoint, credential)
 
 
 def _called(module: str, *arguments: str) -> Outcome:

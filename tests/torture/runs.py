@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -190,14 +191,21 @@ class Worker(Run):
 
 
 class Workers:
-    """Workers, of which one gets ready while another works; those that are left end with it."""
+    """Workers that get ready while others work; those that are left end with it.
 
-    def __init__(self, log: Path) -> None:
+    `at_first` of them begin at once; each that is taken is made up for by another one, if `more`.
+    """
+
+    def __init__(self, log: Path, at_first: int = 1, *, more: bool = True) -> None:
         self._log = log
+        self._more = more
         self._all: list[Worker] = []
+        self._waiting = deque[Worker]()
+        self._at_first = at_first
 
     def __enter__(self) -> Workers:
-        self._all.append(Worker(self._log))
+        for _ in range(self._at_first):
+            self._begin_another()
         return self
 
     def __exit__(
@@ -211,7 +219,13 @@ class Workers:
 
     def next(self) -> Worker:
         """A worker that is ready."""
-        worker = self._all[-1]
-        self._all.append(Worker(self._log))
+        worker = self._waiting.popleft()
+        if self._more:
+            self._begin_another()
         worker.get_ready()
         return worker
+
+    def _begin_another(self) -> None:
+        worker = Worker(self._log)
+        self._all.append(worker)
+        self._waiting.append(worker)
