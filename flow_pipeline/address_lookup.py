@@ -9,9 +9,10 @@ happened, with one join by equality.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -130,10 +131,18 @@ class ReferenceData:
         return hashlib.sha256(footer_bytes({"applied": applied})).hexdigest()[:16]
 
 
+def lookup_inputs(landings: Sequence[Landing], reference: ReferenceData) -> dict[str, Any]:
+    """What the look-up of these landings should be made of today."""
+    return {"landings": landing_ids(landings), "reference": reference.version_for(landings)}
+
+
 def lookup_id(landings: Sequence[Landing], reference: ReferenceData) -> str:
     """The id of the look-up that these landings should have today."""
-    content = {"landings": landing_ids(landings), "reference": reference.version_for(landings)}
-    return hashlib.sha256(footer_bytes(content)).hexdigest()[:32]
+    return _id_of(lookup_inputs(landings, reference))
+
+
+def _id_of(inputs: Mapping[str, Any]) -> str:
+    return hashlib.sha256(footer_bytes(inputs)).hexdigest()[:32]
 
 
 def landing_ids(landings: Iterable[Landing]) -> list[str]:
@@ -174,9 +183,9 @@ def look_up_hour(
         if standing is not None:
             return standing
         landings = [read_landing(file) for file in landed.files_of(partition)]
-        wanted = lookup_id(landings, reference)
+        inputs = lookup_inputs(landings, reference)
         try:
-            return _write(target, partition, hour, landings, reference, wanted, now())
+            return _write(target, partition, hour, landings, reference, inputs, now())
         except CommitRefused:
             continue
     raise LakeBusy(
@@ -192,7 +201,7 @@ def _write(
     hour: datetime,
     landings: Sequence[Landing],
     reference: ReferenceData,
-    wanted: str,
+    inputs: Mapping[str, Any],
     now: datetime,
 ) -> LookedUpHour:
     addresses = _distinct_addresses(landings)
@@ -204,12 +213,8 @@ def _write(
         LOOKUP_COLUMNS.field("country_db"), pa.repeat(reference.countries.version, len(known))
     )
     listed = len(pc.unique(known.filter(pc.is_valid(known["threat_feed"]))["ip"]))
-    footer = {
-        "id": wanted,
-        "landings": landing_ids(landings),
-        "addresses": len(addresses),
-        "listed": listed,
-    }
+    counts = {"addresses": len(addresses), "listed": listed}
+    footer = {"id": _id_of(inputs), **inputs, **counts}
     path = target.stage(partition)
     with (
         staging(path),

@@ -124,8 +124,8 @@ def sql(
     """Ask the lake a question in DuckDB's SQL. Reads no source and changes nothing.
 
     Tables: `fct_flows`, `top_ports_daily`, `top_sources_daily`, `top_targets_daily`, `dim_ip`,
-    `flow_records`, `rejected_tuples`, `landed_blobs`, `ip_lookup`, `threat_entries`. `show tables`
-    lists them, `describe fct_flows` tells the columns.
+    `flow_records`, `rejected_tuples`, `landed_blobs`, `ip_lookup`, `threat_entries`, and those of
+    the coverage. `show tables` lists them all, `describe fct_flows` tells the columns.
 
     Example: `flow-pipeline sql "from top_ports_daily order by date, rank"`
     """

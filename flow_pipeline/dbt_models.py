@@ -42,12 +42,14 @@ class LakeModel:
     """A model that is stored in the lake: one file for each hour or day.
 
     `parents` are the lake's tables that it is made of, found through views. `version` changes when
-    its SQL, or the SQL of a view, seed or macro below it, does.
+    its SQL, or the SQL of a view, seed or macro below it, does. `by_written`: its days are those of
+    the written hours, not of the event hours.
     """
 
     name: str
     unique_id: str
     grain: Grain
+    by_written: bool
     parents: tuple[str, ...]
     version: str
     settings: tuple[str, ...]
@@ -88,6 +90,42 @@ class DbtProject:
         """The models of one grain."""
         return [model for model in self.models.values() if model.grain == grain]
 
+    def selection(self, grain: Grain) -> list[str]:
+        """What dbt builds for a grain: its models, the views that show them, and all below these.
+
+        What lies below another table of the lake is left out, for it is of no use here.
+        """
+        names: dict[str, None] = {}
+        for node in self.manifest["nodes"].values():
+            if node["resource_type"] == "model" and self._grain_of(node) == grain:
+                self._add_with_what_is_below(node, names)
+        return list(names)
+
+    def _grain_of(self, node: Mapping[str, Any]) -> Grain | None:
+        """The grain of a table, or of a view that nothing rests on: a day's, if it shows a day."""
+        if node["config"]["materialized"] == "lake":
+            return node["config"]["meta"]["lake"]["grain"]
+        if node["unique_id"] in self._rested_on:
+            return None
+        shown = [self.models[name] for name in self._lake_parents(node) if name in self.models]
+        return "day" if any(model.grain == "day" for model in shown) else "hour"
+
+    @cached_property
+    def _rested_on(self) -> set[str]:
+        return {
+            unique_id
+            for node in self.manifest["nodes"].values()
+            if node["resource_type"] in ("model", "seed")
+            for unique_id in node["depends_on"].get("nodes", ())
+        }
+
+    def _add_with_what_is_below(self, node: Mapping[str, Any], names: dict[str, None]) -> None:
+        names[node["name"]] = None
+        for unique_id in node["depends_on"].get("nodes", ()):
+            below = self.manifest["nodes"].get(unique_id)
+            if below is not None and below["config"]["materialized"] != "lake":
+                self._add_with_what_is_below(below, names)
+
     def _model(self, node: Mapping[str, Any]) -> LakeModel:
         lake = node["config"]["meta"]["lake"]
         conserves = lake.get("conserves")
@@ -95,6 +133,7 @@ class DbtProject:
             name=node["name"],
             unique_id=node["unique_id"],
             grain=lake["grain"],
+            by_written=lake.get("by_written", False),
             parents=tuple(sorted(self._lake_parents(node))),
             version=self._version(node),
             settings=tuple(lake.get("settings", ())),

@@ -7,8 +7,9 @@ Never a glob: files that were replaced lie beside the current ones until they ar
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +27,8 @@ from flow_pipeline.lake import (
 )
 
 DATABASE_NAME = "flows.duckdb"
-_MODEL_VIEWS = "views.json"
+# Views of days may rest on hours, so they come after them.
+_MODEL_VIEWS = {"hour": "views.json", "day": "views_of_days.json"}
 # Readable by DuckDB 1.5 as well as by later ones.
 _STORAGE_VERSION = "v1.5.0"
 _WRITTEN = ("written_date", "written_hour")
@@ -44,10 +46,14 @@ _SQL_TYPES = {
 LANDED_BLOBS_COLUMNS = {
     "source": "varchar",
     "blob": "varchar",
+    "resource_id": "varchar",
+    "mac": "varchar",
     "written_date": "date",
     "written_hour": "integer",
     "etag": "varchar",
     "bytes": "bigint",
+    "bytes_read": "bigint",
+    "blocks": "bigint",
     "records": "bigint",
     "tuples": "bigint",
     "landed": "bigint",
@@ -59,6 +65,44 @@ LANDED_BLOBS_COLUMNS = {
     "listed_at": "timestamp",
     "gone_at": "timestamp",
 }
+LANDINGS_COLUMNS = {
+    "source": "varchar",
+    "written_date": "date",
+    "written_hour": "integer",
+    "listed_at": "timestamp",
+    "landing_id": "varchar",
+    "blobs": "bigint",
+    "tuples": "bigint",
+    "rejected": "bigint",
+}
+BLOB_PROBLEMS_COLUMNS = {
+    "source": "varchar",
+    "blob": "varchar",
+    "written_date": "date",
+    "written_hour": "integer",
+    "code": "varchar",
+    "detail": "varchar",
+    "record_no": "integer",
+}
+
+_BLOBS = "footer, unnest(cast(footer -> 'blobs' as json[])) as blob"
+_WRITTEN_AT = "cast(footer ->> 'written_hour' as timestamp)"
+_LANDING = {
+    "source": "footer ->> 'source'",
+    "written_date": _WRITTEN_AT,
+    "written_hour": f"hour({_WRITTEN_AT})",
+    "landing_id": "footer ->> 'landing_id'",
+    "listed_at": "footer ->> 'listed_at'",
+}
+# As `flowlog.blob_path` takes a path apart: what stands above the first year, and the NIC below.
+_RESOURCE_ID = (
+    "nullif(regexp_replace(regexp_extract(blob ->> 'blob', "
+    "'^[^/]+/(?:(.*?)/)?y=[0-9]{4}/m=[0-9]{2}/', 1, 's'), '^(flowLog)?resourceId=', '', 'i'), '')"
+)
+_MAC = (
+    "nullif(regexp_extract(blob ->> 'blob', "
+    "'/y=[0-9]{4}/m=[0-9]{2}/d=[0-9]{2}/h=[0-9]{2}/(?:.*?/)?macAddress=([^/]*)/', 1, 'is'), '')"
+)
 
 
 def quoted(name: str) -> str:
@@ -123,7 +167,9 @@ def landed_views(files: str | None) -> dict[str, str]:
     return {
         "flow_records": f"select {decoded} from landed_tuples where reject_reason is null",
         "rejected_tuples": f"select {rejected} from landed_tuples where reject_reason is not null",
+        "landings": _landings(files),
         "landed_blobs": _landed_blobs(files),
+        "blob_problems": _blob_problems(files),
     }
 
 
@@ -157,11 +203,16 @@ def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> dict[str,
     return versions
 
 
-def record_model_views(lake: Lake, views: Sequence[tuple[str, str, str]]) -> None:
-    """Keep the compiled SQL of dbt's views (schema, name, query), so that SQL needs no dbt."""
-    if views and _model_views(lake) != list(views):
+def record_model_views(
+    lake: Lake, grain: Literal["hour", "day"], views: Sequence[tuple[str, str, str]]
+) -> None:
+    """Keep the compiled SQL of dbt's views (schema, name, query), so that SQL needs no dbt.
+
+    Hours and days keep theirs apart, so that a run of one never has to write those of the other.
+    """
+    if views and _recorded(lake, grain) != list(views):
         content = json.dumps(views, indent=1).encode()
-        replace_file(lake.root / _MODEL_VIEWS, content)
+        replace_file(lake.root / _MODEL_VIEWS[grain], content)
 
 
 def publish(lake: Lake) -> Path:
@@ -202,45 +253,95 @@ def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
 
 
 def _model_views(lake: Lake) -> list[tuple[str, str, str]]:
+    """All of dbt's views, each after those that it is made of."""
+    return [view for grain in _MODEL_VIEWS for view in _recorded(lake, grain)]
+
+
+def _recorded(lake: Lake, grain: str) -> list[tuple[str, str, str]]:
     try:
-        recorded = json.loads((lake.root / _MODEL_VIEWS).read_bytes())
+        recorded = json.loads((lake.root / _MODEL_VIEWS[grain]).read_bytes())
     except FileNotFoundError:
         return []
     return [(schema, name, query) for schema, name, query in recorded]
 
 
+def _landings(files: str | None) -> str:
+    return _from_footers(
+        files,
+        LANDINGS_COLUMNS,
+        {
+            **_LANDING,
+            "blobs": "json_array_length(footer -> 'blobs')",
+            "tuples": _sum_over_blobs("tuples"),
+            "rejected": _sum_over_blobs("rejected"),
+        },
+    )
+
+
+def _sum_over_blobs(name: str) -> str:
+    return f"coalesce(list_sum(cast(footer -> '$.blobs[*].{name}' as bigint[])), 0)"
+
+
 def _landed_blobs(files: str | None) -> str:
+    return _from_footers(
+        files,
+        LANDED_BLOBS_COLUMNS,
+        {
+            **_LANDING,
+            "blob": "blob ->> 'blob'",
+            "resource_id": _RESOURCE_ID,
+            "mac": _MAC,
+            "etag": "blob ->> 'etag'",
+            "bytes": "blob ->> 'size'",
+            # Files from before these were recorded have null.
+            "bytes_read": "blob ->> 'bytes_read'",
+            "blocks": "blob ->> 'blocks'",
+            "records": "blob ->> 'records'",
+            "tuples": "blob ->> 'tuples'",
+            "landed": "cast(blob ->> 'tuples' as bigint) - cast(blob ->> 'rejected' as bigint)",
+            "rejected": "blob ->> 'rejected'",
+            "problems": "blob ->> 'problem_count'",
+            "problem_details": "nullif(cast(blob -> 'problems' as varchar), '[]')",
+            "landed_at": "blob ->> 'landed_at'",
+            "gone_at": "blob ->> 'gone_at'",
+        },
+        _BLOBS,
+    )
+
+
+def _blob_problems(files: str | None) -> str:
+    return _from_footers(
+        files,
+        BLOB_PROBLEMS_COLUMNS,
+        {
+            **_LANDING,
+            "blob": "blob ->> 'blob'",
+            "code": "problem ->> 'code'",
+            "detail": "problem ->> 'detail'",
+            "record_no": "problem ->> 'record_no'",
+        },
+        _BLOBS,
+        "footer, blob, unnest(cast(blob -> 'problems' as json[])) as problem",
+    )
+
+
+def _from_footers(
+    files: str | None, columns: Mapping[str, str], found: Mapping[str, str], *levels: str
+) -> str:
+    """A query over the manifests; each of `levels` takes apart what the one before it gives."""
     if files is None:
-        columns = ", ".join(
-            f"cast(null as {data_type}) as {quoted(name)}"
-            for name, data_type in LANDED_BLOBS_COLUMNS.items()
+        selected = ", ".join(
+            f"cast(null as {data_type}) as {quoted(name)}" for name, data_type in columns.items()
         )
-        return f"select {columns} where false"
-    found = {
-        "source": "footer ->> 'source'",
-        "blob": "blob ->> 'blob'",
-        "written_date": "cast(footer ->> 'written_hour' as timestamp)",
-        "written_hour": "hour(cast(footer ->> 'written_hour' as timestamp))",
-        "etag": "blob ->> 'etag'",
-        "bytes": "blob ->> 'size'",
-        "records": "blob ->> 'records'",
-        "tuples": "blob ->> 'tuples'",
-        "landed": "cast(blob ->> 'tuples' as bigint) - cast(blob ->> 'rejected' as bigint)",
-        "rejected": "blob ->> 'rejected'",
-        "problems": "blob ->> 'problem_count'",
-        "problem_details": "nullif(cast(blob -> 'problems' as varchar), '[]')",
-        "landing_id": "footer ->> 'landing_id'",
-        "landed_at": "blob ->> 'landed_at'",
-        "listed_at": "footer ->> 'listed_at'",
-        "gone_at": "blob ->> 'gone_at'",
-    }
-    columns = ", ".join(
+        return f"select {selected} where false"
+    selected = ", ".join(
         f"cast({found[name]} as {data_type}) as {quoted(name)}"
-        for name, data_type in LANDED_BLOBS_COLUMNS.items()
+        for name, data_type in columns.items()
     )
-    return (
-        f"select {columns} from ("
-        "select footer, unnest(cast(footer -> 'blobs' as json[])) as blob from ("
-        f"select cast(decode(value) as json) as footer from parquet_kv_metadata({files}) "
-        f"where decode(key) = {literal(FOOTER_KEY.decode())}))"
+    query = (
+        "select cast(decode(value) as json) as footer "
+        f"from parquet_kv_metadata({files}) where decode(key) = {literal(FOOTER_KEY.decode())}"
     )
+    for level in levels:
+        query = f"select {level} from ({query})"
+    return f"select {selected} from ({query})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ from flow_pipeline.lake import (
     ATTEMPTS,
     CommitRefused,
     Lake,
+    LakeFile,
     Snapshot,
     TableSpec,
     attempts,
@@ -54,8 +55,10 @@ from flow_pipeline.partitions import (
     floor_hour,
     hour_partition,
     hours_of,
+    partition_day,
     partition_hour,
     settled_at,
+    written_day_partition,
     written_partition,
 )
 from flow_pipeline.settings import Settings
@@ -63,11 +66,11 @@ from flow_pipeline.threat_history import THREAT_ENTRIES
 
 When = datetime | date
 _ROW_GROUP_ROWS = 30_720
-_SOURCES = {"flow_records": LANDED_TUPLES, "ip_lookup": IP_LOOKUP, "threat_entries": THREAT_ENTRIES}
-_PARTITION_COLUMNS: dict[Grain, tuple[tuple[str, pa.DataType], ...]] = {
-    "hour": (("date", pa.date32()), ("hour", pa.int32())),
-    "day": (("date", pa.date32()),),
-}
+_SOURCES = (LANDED_TUPLES, IP_LOOKUP, THREAT_ENTRIES)
+# The sources of dbt that are views of landed files.
+_OF_LANDINGS = frozenset(landed_views(None))
+_SETTING_NAMES = {"top_n": "FLOW_TOP_N", "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS"}
+_PARTITION_TYPES = {"date": pa.date32(), "written_date": pa.date32(), "hour": pa.int32()}
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,14 @@ class Planner:
 
     def lookup_id_of(self, hour: datetime) -> str | None:
         """The id of a written hour's look-up as it lies in the lake; None if there is none."""
+        file = self.lookup_of(hour)
+        return self._id(file.path) if file else None
+
+    def lookup_of(self, hour: datetime) -> LakeFile | None:
+        """A written hour's look-up as it lies in the lake."""
         snapshot = self._snapshots[IP_LOOKUP.name]
         files = snapshot.files_of(written_partition(hour)) if snapshot else ()
-        return self._id(files[0].path) if len(files) == 1 else None
+        return files[0] if len(files) == 1 else None
 
     def _not_looked_up(self, hours: Iterable[datetime]) -> list[datetime]:
         """The written hours with flows of some event hours that have no look-up of their own."""
@@ -262,9 +270,11 @@ class Planner:
         files: dict[str, tuple[Path, ...]] = {}
         made_of: dict[str, Any] = {"version": model.version}
         variables: dict[str, str] = {}
-        landings = self._with_flows_of(when) if isinstance(when, datetime) else []
+        # Which landings a day has is asked only where something is made of them.
+        is_of_landings = model.grain == "hour" or _OF_LANDINGS.intersection(model.parents)
+        landings = self._landings_for(when) if is_of_landings else []
         for parent in model.parents:
-            if parent == "flow_records":
+            if parent in _OF_LANDINGS:
                 files[LANDED_TUPLES.name] = tuple(landing.file.path for landing in landings)
                 made_of[parent] = sorted(landing.manifest.landing_id for landing in landings)
                 continue
@@ -287,7 +297,7 @@ class Planner:
     def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
         """The partition as it lies in the lake, if it is current."""
         snapshot = self._snapshots[model.name]
-        files = snapshot.files_of(_partition(when)) if snapshot else ()
+        files = snapshot.files_of(_partition(model, when)) if snapshot else ()
         if len(files) != 1 or self._id(files[0].path) != self.inputs(model, when).id:
             return None
         return BuiltPartition(when, files[0].rows, files[0].size, changed=False)
@@ -300,6 +310,72 @@ class Planner:
             for when in set(whens)
             if any(self.current_file(model, when) is None for model in models)
         )
+
+    def why_not_current(self, model: LakeModel, when: When) -> str | None:
+        """In words, why a model's file of an hour or a day is not current; None if it is.
+
+        The file's footer says what it was made of, which is held against what it should be.
+        """
+        if self.current_file(model, when) is not None:
+            return None
+        snapshot = self._snapshots[model.name]
+        files = snapshot.files_of(_partition(model, when)) if snapshot else ()
+        if len(files) != 1:
+            return f"{len(files)} files, where one is written" if files else "never built"
+        [file] = files
+        old, new = file.footer().get("made_of", {}), self.inputs(model, when).made_of
+        reasons = ["its SQL has changed"] if old.get("version") != new["version"] else []
+        settings = old.get("settings", {})
+        reasons += [
+            f"{_SETTING_NAMES.get(name, name)} was {settings.get(name, 'not set')}, is {value}"
+            for name, value in new["settings"].items()
+            if settings.get(name) != value
+        ]
+        for parent in model.parents:
+            known = set(old.get(parent, ()))
+            changed = [
+                where for where, its_id in self._inputs_of(parent, when) if its_id not in known
+            ]
+            reasons += [f"{where} is newer" for where in changed]
+            if not changed and known - set(new[parent]):
+                reasons.append(f"some of {parent} that it was made of is not there any more")
+        # Two sources of dbt can be views of the same landings.
+        return "; ".join(dict.fromkeys(reasons)) or "made of the same, by another version"
+
+    def known_to(self, model: LakeModel, since: datetime) -> list[When]:
+        """The hours or days since a moment that a table should have: those that flows are in.
+
+        And those that it has, for an hour without flows that was asked for is a file, too.
+        """
+        snapshot = self._snapshots[model.name]
+        written = [hour for hour in self.landed_hours() if hour >= since]
+        hours = {hour for hour in self.event_hours(written) if hour >= since}
+        partitions = snapshot.by_partition if snapshot else ()
+        if model.grain == "hour":
+            hours.update(hour for hour in map(partition_hour, partitions) if hour >= since)
+            return sorted(hours)
+        days = {hour.date() for hour in hours}
+        days.update(day for day in map(partition_day, partitions) if day_start(day) >= since)
+        return sorted(days)
+
+    def _inputs_of(self, parent: str, when: When) -> Iterator[tuple[str, str]]:
+        """What a parent gives to an hour or a day: each part in words, with its id."""
+        if parent in _OF_LANDINGS:
+            for landing in self._landings_for(when):
+                manifest = landing.manifest
+                hour = f"{manifest.written_hour:%Y-%m-%dT%H}"
+                yield f"the landing of {hour} from {manifest.source}", manifest.landing_id
+            return
+        snapshot = self._snapshots[parent]
+        for partition in _parent_partitions(parent, self.project, when, self._landings_for(when)):
+            for file in snapshot.files_of(partition) if snapshot else ():
+                yield f"{parent} {partition.path}", self._id(file.path)
+
+    def _landings_for(self, when: When) -> list[Landing]:
+        """The landings with flows of an event hour, or those of the written hours of a day."""
+        if isinstance(when, datetime):
+            return self._with_flows_of(when)
+        return [landing for hour in hours_of(when) for landing in self.landings_of(hour)]
 
     def _id(self, path: Path) -> str:
         return self._footer(path)["id"]
@@ -380,7 +456,7 @@ class ModelRun:
         self._on_built = on_built
         self._empty_dir = tempfile.TemporaryDirectory(prefix="flow-pipeline-")
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES.values()}
+        self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES}
         self.visible: dict[str, tuple[Path, ...]] = {}
         self._visible_to_tests: dict[str, Mapping[str, tuple[Path, ...]]] = {}
         self._shown: tuple[Grain, Sequence[When]] | None = None
@@ -397,7 +473,7 @@ class ModelRun:
                 for name, paths in self.planner.inputs(model, when).files.items():
                     seen.setdefault(name, {}).update(dict.fromkeys(paths))
             if model.name in self.built:
-                files = self._standing_files(model.name, whens)
+                files = self._standing_files(model, whens)
                 seen[model.name] = dict.fromkeys(files.values())
         self.visible.update({name: tuple(paths) for name, paths in seen.items()})
 
@@ -456,7 +532,7 @@ class ModelRun:
         if self.planner.snapshot(name) is None:
             self.planner.look_again_at(name)
             # The table is new. What somebody has put there already may be newer than our inputs.
-            refused = bool(self._standing_files(name, self.whens[model.grain]))
+            refused = bool(self._standing_files(model, self.whens[model.grain]))
         for _ in attempts():
             if refused:
                 self.planner.refresh_for(self.whens["hour"])
@@ -471,7 +547,7 @@ class ModelRun:
                     refused = True
                     continue
                 if standing is not None:
-                    paths.update(self._standing_files(name, [when]))
+                    paths.update(self._standing_files(model, [when]))
                 if when not in done:
                     self._on_built(name, when)
                 # What this run built stays its own, found current when all was looked at again.
@@ -506,7 +582,7 @@ class ModelRun:
         snapshot = self.planner.snapshot(model.name)
         assert snapshot is not None, f"{model.name} was ensured"
         inputs = self.planner.inputs(model, when)
-        partition = _partition(when)
+        partition = _partition(model, when)
         path = snapshot.stage(partition)
         for parent, files in inputs.files.items():
             self._set_files(cursor, parent, files)
@@ -530,12 +606,12 @@ class ModelRun:
         paths[when] = path
         return BuiltPartition(when, rows, size, changed=True)
 
-    def _standing_files(self, name: str, whens: Iterable[When]) -> dict[When, Path]:
-        snapshot = self.planner.snapshot(name)
+    def _standing_files(self, model: LakeModel, whens: Iterable[When]) -> dict[When, Path]:
+        snapshot = self.planner.snapshot(model.name)
         return {
             when: file.path
             for when in whens
-            for file in (snapshot.files_of(_partition(when)) if snapshot else ())
+            for file in (snapshot.files_of(_partition(model, when)) if snapshot else ())
         }
 
     def _check(
@@ -591,10 +667,10 @@ class ModelRun:
         self, cursor: duckdb.DuckDBPyConnection, model: LakeModel, query: str
     ) -> None:
         columns = cursor.sql(query).limit(0).to_arrow_table().schema
-        partition_columns = _PARTITION_COLUMNS[model.grain]
-        names = [name for name, _ in partition_columns]
+        names = _partition_columns(model)
         fields = [pa.field(f.name, f.type) for f in columns if f.name not in names]
-        schema = pa.schema([*fields, *(pa.field(*column) for column in partition_columns)])
+        fields += [pa.field(name, _PARTITION_TYPES[name]) for name in names]
+        schema = pa.schema(fields)
         spec = TableSpec(model.name, schema, tuple(names))
         self.planner.lake.ensure_table(spec)
         self._specs[model.name] = spec
@@ -653,12 +729,9 @@ def model_range(
     run.show(grain, stale)
     ModelRun.current = run
     try:
-        selected = [f"+{model.name}" if grain == "hour" else model.name for model in models]
-        if grain == "hour":
-            selected.append("config.materialized:view")
         result = build(
             "--select",
-            *selected,
+            *planner.project.selection(grain),
             "--indirect-selection",
             "buildable",
             "--exclude-resource-type",
@@ -667,7 +740,7 @@ def model_range(
     finally:
         ModelRun.current = None
         run.close()
-    record_model_views(planner.lake, run.views)
+    record_model_views(planner.lake, grain, run.views)
     tests: list[TestOutcome] = []
     unbuilt: list[str] = []
     failed_tests: list[str] = []
@@ -690,21 +763,28 @@ def _parent_partitions(
 ) -> list[Partition]:
     if parent == IP_LOOKUP.name:
         return sorted({landing.file.partition for landing in landings})
-    if isinstance(when, datetime):
-        return [hour_partition(when)]
-    if project.models[parent].grain == "day":
-        return [day_partition(when)]
+    model = project.models[parent]
+    if isinstance(when, datetime) or model.grain == "day":
+        return [_partition(model, when)]
     return [hour_partition(hour) for hour in hours_of(when)]
 
 
-def _partition(when: When) -> Partition:
-    return hour_partition(when) if isinstance(when, datetime) else day_partition(when)
+def _partition(model: LakeModel, when: When) -> Partition:
+    if isinstance(when, datetime):
+        return hour_partition(when)
+    return written_day_partition(when) if model.by_written else day_partition(when)
+
+
+def _partition_columns(model: LakeModel) -> tuple[str, ...]:
+    if model.grain == "hour":
+        return ("date", "hour")
+    return ("written_date",) if model.by_written else ("date",)
 
 
 def _predicate(partition: Partition) -> str:
-    types = {"date": "date ", "hour": ""}
     return " and ".join(
-        f"{quoted(name)} = {types[name]}{literal(value) if name == 'date' else int(value)}"
+        f"{quoted(name)} = "
+        + (f"date {literal(value)}" if _PARTITION_TYPES[name] == pa.date32() else str(int(value)))
         for name, value in partition.values
     )
 
@@ -737,7 +817,7 @@ def run_over_everything(planner: Planner) -> ModelRun:
         {"hour": sorted(planner.all_event_hours()), "day": sorted(planner.all_days())},
         lambda _name, _when: None,
     )
-    for name in [*planner.project.models, *(spec.name for spec in _SOURCES.values())]:
+    for name in [*planner.project.models, *(spec.name for spec in _SOURCES)]:
         snapshot = planner.lake.snapshot(name)
         if snapshot is not None:
             run.visible[name] = tuple(file.path for file in snapshot.files)

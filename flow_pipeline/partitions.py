@@ -54,6 +54,11 @@ def day_partition(day: date) -> Partition:
     return Partition((("date", day.isoformat()),))
 
 
+def written_day_partition(day: date) -> Partition:
+    """The partition of a day of written hours."""
+    return Partition((("written_date", day.isoformat()),))
+
+
 def partition_hour(partition: Partition) -> datetime:
     """The hour that an hourly partition, written or event, stands for."""
     (_, day), (_, hour) = partition.values

@@ -21,7 +21,13 @@ from flow_pipeline.address_lookup import (
     look_up_hour,
     lookup_id,
 )
-from flow_pipeline.dbt_models import load_project
+from flow_pipeline.currency import (
+    NotCurrent,
+    checked_since,
+    lookups_not_current,
+    models_not_current,
+)
+from flow_pipeline.dbt_models import Grain, load_project
 from flow_pipeline.enrichment.country import open_country_database
 from flow_pipeline.enrichment.threat_feeds import check_feed_names
 from flow_pipeline.errors import SettingError
@@ -170,6 +176,20 @@ class Pipeline:
                 if self.planner.lookup_id_of(hour)
                 != lookup_id(self.planner.landings_of(hour), reference)
             ]
+
+    def not_current(self, grain: Grain) -> list[NotCurrent]:
+        """Which files of the last weeks are not current, and why not, in the lake that a run saw.
+
+        Of hours the look-ups as well.
+        """
+        since = checked_since(self.planner)
+        found = models_not_current(self.planner, grain, since)
+        if grain == "hour":
+            threats = read_history(self.lake, self.settings.feed_locations)
+            with open_country_database(self.settings.country_db) as countries:
+                reference = ReferenceData(countries, threats)
+                found += lookups_not_current(self.planner, reference, since)
+        return found
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""

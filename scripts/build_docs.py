@@ -50,9 +50,16 @@ _TABLES = (
     "top_sources_daily",
     "top_targets_daily",
     "dim_ip",
+    "coverage_hourly",
+    "coverage_gaps",
+    "lag_daily",
+    "schema_drift",
+    "schema_daily",
     "flow_records",
     "rejected_tuples",
+    "landings",
     "landed_blobs",
+    "blob_problems",
     "ip_lookup",
     "threat_entries",
 )
@@ -60,7 +67,9 @@ _STORED = {"hour": "one file per event hour", "day": "one file per day"}
 _SOURCES_STORED = {
     "flow_records": "view of `landed_tuples`: its decoded rows",
     "rejected_tuples": "view of `landed_tuples`: its rejected rows",
+    "landings": "view of the footers of `landed_tuples`",
     "landed_blobs": "view of the footers of `landed_tuples`",
+    "blob_problems": "view of the footers of `landed_tuples`",
     "ip_lookup": "one file per written hour",
     "threat_entries": "one file per feed",
 }
@@ -72,8 +81,9 @@ _TABLES_HEAD = f"""\
 Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. Times are UTC and
 without a zone. The words are explained in the [glossary](../glossary.md).
 
-Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows` and
-the three summaries. The others are views. `landed_tuples` has the columns of `flow_records` and, of
+Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
+three summaries, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
+are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
 
@@ -171,7 +181,8 @@ def _stored(node: Mapping[str, Any]) -> str:
     if lake is None:
         return "view"
     order = ", ".join(f"`{term}`" for term in lake["order_by"])
-    return f"{_STORED[lake['grain']]}, sorted by {order}"
+    hours = " of written hours" if lake.get("by_written") else ""
+    return f"{_STORED[lake['grain']]}{hours}, sorted by {order}"
 
 
 def commands_page() -> str:

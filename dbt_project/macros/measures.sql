@@ -1,4 +1,4 @@
-{#- The measures that every daily summary has, over rows of fct_flows; one definition for all. -#}
+{#- Measures and their limits, one definition for all models. -#}
 
 {% macro flow_measures() %}
 cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
@@ -12,4 +12,10 @@ cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
     ) as bytes,
     cast(count(distinct src_ip) as bigint) as distinct_sources,
     cast(count(distinct dst_ip) as bigint) as distinct_targets
+{% endmacro %}
+
+
+{#- An hour is busy if more of its minutes than these have records: then one without is remarkable. -#}
+{% macro busy_minutes() %}
+  {{ return("30") }}
 {% endmacro %}

@@ -22,9 +22,9 @@ hours_job = dg.define_asset_job(
 )
 days_job = dg.define_asset_job(
     "days_job",
-    selection=dg.AssetSelection.groups("summaries"),
+    selection=dg.AssetSelection.groups("summaries", "coverage"),
     executor_def=dg.in_process_executor,
-    description="Build the days' summaries.",
+    description="Build the days' summaries and coverage.",
 )
 
 

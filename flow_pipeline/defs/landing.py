@@ -5,6 +5,7 @@ Belongs here: the assets and their checks. What landing does belongs to `flow_pi
 
 import dagster as dg
 
+from flow_pipeline.defs.markdown import code
 from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import HOURS, hours_in, key_of
 from flow_pipeline.flowlog.schema import CONTAINERS
@@ -113,12 +114,8 @@ def _report(hours: list[LandedHour]) -> str:
             for blob in manifest.blobs:
                 found = [f"{n} x {reason}" for reason, n in blob.rejects.items()]
                 found += [f"{p.code}: {p.detail}" for p in blob.problems]
-                lines += [f"- `{_code(blob.blob)}`: `{_code(what)}`" for what in found]
+                lines += [f"- {code(blob.blob)}: {code(what)}" for what in found]
     return "\n".join(lines[:200]) or "Nothing."
-
-
-def _code(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text).replace("`", "'")
 
 
 def _check(name: str, discrepancies: list[str]) -> dg.AssetCheckResult:

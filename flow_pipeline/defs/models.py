@@ -10,12 +10,16 @@ from typing import Any
 
 import dagster as dg
 
+from flow_pipeline.coverage import NewForm, new_forms
+from flow_pipeline.currency import CHECKED, NotCurrent
 from flow_pipeline.dbt_models import DbtProject, load_project
+from flow_pipeline.defs.landing import FLOW_RECORDS
+from flow_pipeline.defs.markdown import table
 from flow_pipeline.defs.reference_data import IP_LOOKUP
 from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import (
     DAYS,
-    FROM_EVENT_HOURS,
+    FROM_HOURS_OF_DAY,
     FROM_WRITTEN_HOURS,
     HOURS,
     days_in,
@@ -24,10 +28,12 @@ from flow_pipeline.defs.time_partitions import (
 )
 from flow_pipeline.modelling import FileCheck, ModelledRange, When
 from flow_pipeline.pipeline import Pipeline
-from flow_pipeline.summaries import top_as_markdown
+from flow_pipeline.summaries import SUMMARIES, top_as_markdown
 
 _PROJECT: DbtProject = load_project()
-_VIEW = "dim_ip"
+_SCHEMA_DAILY = "schema_daily"
+_CURRENT = "every_partition_current"
+_NOTHING_NEW = "nothing_new_in_the_logs"
 HOUR_MODELS = [model.name for model in _PROJECT.named("hour")]
 DAY_MODELS = [model.name for model in _PROJECT.named("day")]
 
@@ -46,7 +52,7 @@ def _spec(name: str, group: str, deps: list[dg.AssetDep]) -> dg.AssetSpec:
         deps=deps,
         group_name=group,
         metadata={"dagster/column_schema": dg.TableSchema(columns)},
-        kinds={"dbt", "duckdb"} | (set() if name == _VIEW else {"deltalake"}),
+        kinds={"dbt", "duckdb"} | ({"deltalake"} if name in _PROJECT.models else set()),
         owners=["team:network"],
         description=_node(name)["description"],
     )
@@ -85,12 +91,27 @@ def _file_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
     ]
 
 
+def _current_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            _CURRENT,
+            asset=name,
+            description=f"Every partition of the last {CHECKED.days} days is made of exactly the "
+            "inputs that there are today, or it says why not; a warning. `flow-pipeline run` "
+            "brings older ones up to date, too.",
+        )
+        for name in names
+    ]
+
+
 _HOUR_TESTS = _tests(HOUR_MODELS)
 _DAY_TESTS = _tests(DAY_MODELS)
 
 
-# A view: there is nothing to materialise, it shows the newest look-ups whenever it is asked.
-dim_ip = _spec(_VIEW, "enrichment", [dg.AssetDep(IP_LOOKUP)])
+# Views: there is nothing to materialise, they show what there is whenever they are asked.
+dim_ip = _spec("dim_ip", "enrichment", [dg.AssetDep(IP_LOOKUP)])
+coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
+schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
 
 
 @dg.multi_asset(
@@ -101,16 +122,18 @@ dim_ip = _spec(_VIEW, "enrichment", [dg.AssetDep(IP_LOOKUP)])
                 name,
                 "facts",
                 [
-                    dg.AssetDep(
-                        ["flow_logs", "flow_records"], partition_mapping=FROM_WRITTEN_HOURS
-                    ),
+                    dg.AssetDep(FLOW_RECORDS, partition_mapping=FROM_WRITTEN_HOURS),
                     dg.AssetDep(IP_LOOKUP, partition_mapping=FROM_WRITTEN_HOURS),
                 ],
             )
             for name in HOUR_MODELS
         ),
     ],
-    check_specs=[*_file_checks(HOUR_MODELS), *_HOUR_TESTS.values()],
+    check_specs=[
+        *_file_checks(HOUR_MODELS),
+        *_current_checks(HOUR_MODELS),
+        *_HOUR_TESTS.values(),
+    ],
     partitions_def=HOURS,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
@@ -119,7 +142,9 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     hours = hours_in(context)
     with pipeline.opened() as opened:
         modelled = opened.model_hours(hours)
+        not_current = opened.not_current("hour")
     yield from _file_check_results(modelled, HOUR_MODELS)
+    yield from _current_check_results(not_current, HOUR_MODELS)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:
@@ -131,10 +156,24 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
 @dg.multi_asset(
     name="days",
     specs=[
-        _spec(name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_EVENT_HOURS)])
+        _spec(name, "coverage", [dg.AssetDep(FLOW_RECORDS, partition_mapping=FROM_HOURS_OF_DAY)])
+        if _PROJECT.models[name].by_written
+        else _spec(
+            name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_HOURS_OF_DAY)]
+        )
         for name in DAY_MODELS
     ],
-    check_specs=[*_file_checks(DAY_MODELS), *_DAY_TESTS.values()],
+    check_specs=[
+        *_file_checks(DAY_MODELS),
+        *_current_checks(DAY_MODELS),
+        dg.AssetCheckSpec(
+            _NOTHING_NEW,
+            asset=_SCHEMA_DAILY,
+            description="No version, encryption code, reject reason, field count or problem was "
+            "first seen on these days, the lake's first day left out; a warning.",
+        ),
+        *_DAY_TESTS.values(),
+    ],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
@@ -144,7 +183,11 @@ def day_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     with pipeline.opened() as opened:
         modelled = opened.model_days(days)
         tables = _top_tables(opened, modelled)
+        not_current = opened.not_current("day")
+        new = new_forms(opened.lake, days)
     yield from _file_check_results(modelled, DAY_MODELS)
+    yield from _current_check_results(not_current, DAY_MODELS)
+    yield _nothing_new_result(new)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(day) for day in days}, tables)
     for name in DAY_MODELS:
@@ -157,8 +200,8 @@ def _top_tables(opened: Pipeline, modelled: ModelledRange) -> dict[tuple[str, st
     """The tables of the days, as Markdown, by model and day."""
     wanted = [
         (name, partition.when)
-        for name, partitions in modelled.partitions.items()
-        for partition in partitions
+        for name in SUMMARIES
+        for partition in modelled.partitions.get(name, ())
     ]
     found = top_as_markdown(opened.lake, wanted)
     return {(name, key_of(when)): table for (name, when), table in found.items()}
@@ -205,6 +248,47 @@ def _file_check_results(modelled: ModelledRange, names: list[str]) -> Iterator[d
                 passed=found is None,
                 metadata={"found": found} if found else {},
             )
+
+
+def _current_check_results(
+    not_current: Sequence[NotCurrent], names: list[str]
+) -> Iterator[dg.AssetCheckResult]:
+    """Which partitions are not current, at the table; look-ups at the hours made of them."""
+    for name in names:
+        found = [one for one in not_current if one.table == name or one.table not in names]
+        yield dg.AssetCheckResult(
+            asset_key=name,
+            check_name=_CURRENT,
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "not_current": len(found),
+                "report": dg.MetadataValue.md(
+                    table(
+                        ("table", "partition", "why"),
+                        [(one.table, key_of(one.when), one.why) for one in found],
+                    )
+                    if found
+                    else "Nothing."
+                ),
+            },
+        )
+
+
+def _nothing_new_result(new: Sequence[NewForm]) -> dg.AssetCheckResult:
+    rows = [(one.kind, one.form, key_of(one.first_seen_at), f"{one.occurrences:,}") for one in new]
+    return dg.AssetCheckResult(
+        asset_key=_SCHEMA_DAILY,
+        check_name=_NOTHING_NEW,
+        passed=not new,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "new": len(new),
+            "report": dg.MetadataValue.md(
+                table(("kind", "form", "first seen", "occurrences"), rows) if rows else "Nothing."
+            ),
+        },
+    )
 
 
 def _check_results(

@@ -42,7 +42,8 @@ DAYS = dg.DailyPartitionsDefinition(
 FROM_WRITTEN_HOURS = dg.TimeWindowPartitionMapping(
     end_offset=1, allow_nonexistent_upstream_partitions=True
 )
-FROM_EVENT_HOURS = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+# Event hours of a day, and written hours of a day.
+FROM_HOURS_OF_DAY = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
 
 
 def hours_in(context: dg.AssetExecutionContext) -> list[datetime]:

@@ -104,13 +104,13 @@ def test_an_event_hour_rests_on_its_written_hour_and_the_next(defs: dg.Definitio
 
 
 def test_a_day_rests_on_its_event_hours(defs: dg.Definitions) -> None:
-    from flow_pipeline.defs.time_partitions import DAYS, FROM_EVENT_HOURS, HOURS
+    from flow_pipeline.defs.time_partitions import DAYS, FROM_HOURS_OF_DAY, HOURS
 
     whole = [f"2025-11-02-{hour:02}:00" for hour in range(24)]
-    assert upstream(FROM_EVENT_HOURS, DAYS, "2025-11-02", HOURS) == whole
+    assert upstream(FROM_HOURS_OF_DAY, DAYS, "2025-11-02", HOURS) == whole
     # Today has the hours up to the one that is running.
     so_far = [f"2025-11-03-{hour:02}:00" for hour in range(10)]
-    assert upstream(FROM_EVENT_HOURS, DAYS, "2025-11-03", HOURS) == so_far
+    assert upstream(FROM_HOURS_OF_DAY, DAYS, "2025-11-03", HOURS) == so_far
 
 
 def test_partitions_begin_with_the_day_of_the_hour_before_the_first(defs: dg.Definitions) -> None:

@@ -25,9 +25,14 @@ ORDERS = {
     "top_ports_daily": "date, rank nulls last",
     "top_sources_daily": "date, rank nulls last",
     "top_targets_daily": "date, rank nulls last",
+    "coverage_hourly": "blob",
+    "lag_daily": "written_date, measured, bucket",
+    "schema_daily": "written_date, kind, form",
 }
 SUMMARIES = ("top_ports_daily", "top_sources_daily", "top_targets_daily")
-DERIVED = ("fct_flows", *SUMMARIES)
+# By the day of the written hour.
+COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
+DERIVED = ("fct_flows", *SUMMARIES, *COVERAGE)
 
 
 @dataclass(frozen=True)

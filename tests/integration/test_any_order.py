@@ -18,6 +18,7 @@ from flow_pipeline.partitions import HOUR
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import SampleBlob, sample_blobs
 from tests.integration.lakes import (
+    COVERAGE,
     DERIVED,
     Update,
     ask,
@@ -188,6 +189,7 @@ def test_late_blobs_rebuild_what_they_touch_and_nothing_else(caught_up: CaughtUp
         "top_ports_daily/date=2025-11-01",
         "top_sources_daily/date=2025-11-01",
         "top_targets_daily/date=2025-11-01",
+        *(f"{name}/written_date=2025-11-01" for name in COVERAGE),
     }
     changed = [p.when for p in caught_up.update.hours.partitions["fct_flows"] if p.changed]
     assert changed == [START + n * HOUR for n in (1, 2, 3)]

@@ -18,7 +18,14 @@ from flow_pipeline.flowlog.schema import (
     REJECT_COLUMNS,
 )
 from flow_pipeline.lake import Lake
-from flow_pipeline.lake_views import LANDED_BLOBS_COLUMNS, connect, sql_type
+from flow_pipeline.lake_views import (
+    BLOB_PROBLEMS_COLUMNS,
+    LANDED_BLOBS_COLUMNS,
+    LANDINGS_COLUMNS,
+    connect,
+    landed_views,
+    sql_type,
+)
 from flow_pipeline.landed_file import LANDED_TUPLES
 from flow_pipeline.threat_history import THREAT_ENTRIES
 from tests.unit.blobs import HOUR, document, flow, record
@@ -86,8 +93,10 @@ def test_rejected_tuples(described: dict[str, dict[str, Any]]) -> None:
     assert columns_of(described, "rejected_tuples") == rejects + place + WRITTEN
 
 
-def test_landed_blobs(described: dict[str, dict[str, Any]]) -> None:
+def test_what_footers_say(described: dict[str, dict[str, Any]]) -> None:
+    assert columns_of(described, "landings") == list(LANDINGS_COLUMNS.items())
     assert columns_of(described, "landed_blobs") == list(LANDED_BLOBS_COLUMNS.items())
+    assert columns_of(described, "blob_problems") == list(BLOB_PROBLEMS_COLUMNS.items())
 
 
 @pytest.mark.parametrize("table", ["ip_lookup", "stg_ip_lookup"])
@@ -114,7 +123,7 @@ def test_the_views_have_what_is_described(
     lake = Lake.open(tmp_path / "lake")
     for spec in (LANDED_TUPLES, IP_LOOKUP, THREAT_ENTRIES):
         lake.ensure_table(spec)
-    views = ("flow_records", "rejected_tuples", "landed_blobs", "ip_lookup", "threat_entries")
+    views = (*landed_views(None), "ip_lookup", "threat_entries")
     with connect(lake) as connection:
         for view in views:
             found = connection.execute(f"describe {view}").fetchall()

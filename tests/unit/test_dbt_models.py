@@ -107,5 +107,25 @@ def test_a_description_makes_no_new_version() -> None:
     assert version_in(project(renamed)) == version_in(project(plain))
 
 
+def test_dbt_builds_the_models_of_a_grain_with_the_views_that_show_them_and_what_is_below() -> None:
+    found = project(
+        model("stg_flows", source_id("flow_records")),
+        model("stg_lookups", source_id("ip_lookup")),
+        seed("services"),
+        model("fct", "model.flow_pipeline.stg_flows", "seed.flow_pipeline.services", grain="hour"),
+        model("addresses", "model.flow_pipeline.stg_lookups"),
+        model("daily", "model.flow_pipeline.fct", grain="day"),
+        model("lag", "model.flow_pipeline.stg_flows", grain="day"),
+        model("first_seen", "model.flow_pipeline.lag", "model.flow_pipeline.stg_lookups"),
+    )
+    assert set(found.selection("hour")) == {
+        "stg_flows", "services", "fct", "addresses", "stg_lookups"
+    }  # fmt: skip
+    # Not what only the hours are made of: that is built already.
+    assert set(found.selection("day")) == {
+        "daily", "lag", "stg_flows", "first_seen", "stg_lookups"
+    }  # fmt: skip
+
+
 def version_in(found: DbtProject) -> str:
     return found.models["fct_flows"].version

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flow_pipeline.address_lookup import IP_LOOKUP
+from flow_pipeline.flowlog.blob_path import parse_blob_path
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.flowlog.schema import FLOW_COLUMNS, VNET_CONTAINER
 from flow_pipeline.lake import Lake, TableSpec
@@ -39,6 +40,7 @@ from tests.unit.blobs import HOUR, MINUTE, blob_name, document, flow, put, put_f
 
 SETTLED = HOUR + 70 * MINUTE
 NEXT = HOUR + 60 * MINUTE
+LANDED_VIEWS = ("flow_records", "rejected_tuples", "landings", "landed_blobs", "blob_problems")
 
 
 @pytest.fixture
@@ -105,12 +107,12 @@ class TestTables:
             expected = [(field.name, sql_type(field.type).upper()) for field in spec.schema]
             assert [row[:2] for row in ask(lake, f"describe {spec.name}")] == expected
             assert ask(lake, f"select * from {spec.name}") == []
-        for view in ("flow_records", "rejected_tuples", "landed_blobs"):
+        for view in LANDED_VIEWS:
             assert ask(lake, f"select * from {view}") == []
 
     def test_types_are_the_same_with_files_and_without(self, lake: Lake, folder: Path) -> None:
         lake.ensure_table(LANDED_TUPLES)
-        views = ("landed_tuples", "flow_records", "rejected_tuples", "landed_blobs")
+        views = ("landed_tuples", *LANDED_VIEWS)
         before = self.types(lake, views)
         put_flows(folder, flow(HOUR), "bad")
         land(lake, folder)
@@ -195,10 +197,14 @@ class TestLandedViews:
             (
                 found.source,
                 blob.blob,
+                path.resource_id,
+                path.mac,
                 found.written_hour.date(),
                 found.written_hour.hour,
                 blob.etag,
                 blob.size,
+                blob.bytes_read,
+                blob.blocks,
                 blob.records,
                 blob.tuples,
                 blob.tuples - blob.rejected,
@@ -212,6 +218,7 @@ class TestLandedViews:
             for file in lake.existing(LANDED_TUPLES).files
             for found in [read_landing(file).manifest]
             for blob in found.blobs
+            if (path := parse_blob_path(blob.blob)) is not None
         ]
         columns = [name for name in LANDED_BLOBS_COLUMNS if name != "problem_details"]
         found = ask(lake, f"select {', '.join(columns)} from landed_blobs order by blob")
@@ -229,6 +236,57 @@ class TestLandedViews:
             "and sum(rejected) = (select count(*) from rejected_tuples) from landed_blobs"
         )
         assert ask(lake, query) == [(True,)]
+
+    def test_landings_are_told_with_blobs_and_without(self, lake: Lake, folder: Path) -> None:
+        put_flows(folder, flow(HOUR), "bad", mac="A")
+        put_flows(folder, flow(HOUR), mac="B")
+        land(lake, folder)
+        land(lake, folder, NEXT, at=NEXT + MINUTE)
+        query = (
+            "select written_date, written_hour, listed_at, blobs, tuples, rejected, source, "
+            "length(landing_id) from landings order by written_hour"
+        )
+        day, source = HOUR.date(), str(folder)
+        assert ask(lake, query) == [
+            (day, 5, SETTLED, 2, 3, 1, source, 32),
+            (day, 6, NEXT + MINUTE, 0, 0, 0, source, 32),
+        ]
+
+    def test_problems_are_told_one_by_one(self, lake: Lake, folder: Path) -> None:
+        unknown = {**record([flow(HOUR)]), "flowLogVersion": 5}
+        put(folder, document(7, record([flow(HOUR)]), unknown), mac="A")
+        put_flows(folder, flow(HOUR), mac="B")
+        land(lake, folder)
+        query = "select blob, written_hour, code, detail, record_no from blob_problems order by all"
+        # Of a record that is no object only that can be said; a version is told as it stands there.
+        assert ask(lake, query) == [
+            (blob_name(mac="A"), 5, "record_malformed", "7 where a record should stand", 0),
+            (blob_name(mac="A"), 5, "unknown_version", "flowLogVersion 5", 2),
+        ]
+
+    @pytest.mark.parametrize(
+        "blob",
+        [
+            "c/resourceId=/SUBSCRIPTIONS/s/NSG/n/y=2026/m=11/d=01/h=05/m=00/macAddress=00/PT1H.json",
+            "c/flowLogResourceID=/S_RG/W_F/y=2026/m=11/d=01/h=05/m=00/macAddress=/PT1H.json",
+            "c/y=2026/m=11/d=01/h=05/PT1H.json",
+            "c/other/y=2026/m=11/d=01/h=05/m=00/x/MACADDRESS=a'b/PT1H.json",
+            "c/macAddress=no/y=2026/m=11/d=01/h=05/m=00/PT1H.json",
+            "c/resourceId=/n\nl/y=2026/m=11/d=01/h=05/m=00/macAddress=1/macAddress=2/PT1H.json",
+        ],
+    )
+    def test_paths_are_taken_apart_as_where_they_are_listed(
+        self, lake: Lake, folder: Path, blob: str
+    ) -> None:
+        path = folder / VNET_CONTAINER / blob.partition("/")[2]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(document())
+        land(lake, folder)
+        parsed = parse_blob_path(blob)
+        assert parsed is not None
+        assert ask(lake, "select resource_id, mac from landed_blobs") == [
+            (parsed.resource_id or None, parsed.mac or None)
+        ]
 
 
 class TestDatabaseFile:
@@ -343,20 +401,34 @@ class TestModelViews:
             ("main", "by_source", "select src_ip, count(*) as tuples from flow_records group by 1"),
             ("own schema", "doubled", "select tuples * 2 as twice from main.by_source"),
         ]
-        record_model_views(lake, views)
+        record_model_views(lake, "hour", views)
         publish(lake)
         for answers in (ask, ask_published):
             assert answers(lake, "select * from by_source") == [("198.51.100.7", 2)]
             assert answers(lake, 'select twice from "own schema".doubled') == [(4,)]
 
     def test_a_run_without_views_keeps_those_that_were_recorded(self, lake: Lake) -> None:
-        record_model_views(lake, [("main", "one", "select 1 as one")])
-        record_model_views(lake, [])
+        record_model_views(lake, "hour", [("main", "one", "select 1 as one")])
+        record_model_views(lake, "hour", [])
         assert ask(lake, "select one from one") == [(1,)]
-        record_model_views(lake, [("main", "two", "select 2 as two")])
+        record_model_views(lake, "hour", [("main", "two", "select 2 as two")])
         assert ask(lake, "select two from two") == [(2,)]
         with pytest.raises(duckdb.CatalogException):
             ask(lake, "select one from one")
+
+    def test_views_of_days_rest_on_those_of_hours_and_neither_takes_the_other_back(
+        self, lake: Lake
+    ) -> None:
+        shared = ("main", "shared", "select 1 as one")
+        record_model_views(
+            lake, "day", [shared, ("main", "day", "select one + 1 as two from hour")]
+        )
+        record_model_views(lake, "hour", [shared, ("main", "hour", "select one from shared")])
+        assert ask(lake, "select two from day") == [(2,)]
+        record_model_views(
+            lake, "hour", [shared, ("main", "hour", "select one + 5 as one from shared")]
+        )
+        assert ask(lake, "select two from day") == [(7,)]
 
 
 def test_event_hours_of_a_modelled_table(lake: Lake) -> None:

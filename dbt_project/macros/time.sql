@@ -1,0 +1,20 @@
+{#- Arithmetic on times, where engines differ. -#}
+
+{#- Whole seconds from one time to a later one. -#}
+{% macro seconds_between(start, end) %}
+  {{ return(adapter.dispatch('seconds_between', 'flow_pipeline')(start, end)) }}
+{% endmacro %}
+
+{% macro duckdb__seconds_between(start, end) %}
+  {{ return("date_sub('second', " ~ start ~ ", " ~ end ~ ")") }}
+{% endmacro %}
+
+{% macro default__seconds_between(start, end) %}
+  {{ return("cast(floor((unix_millis(" ~ end ~ ") - unix_millis(" ~ start ~ ")) / 1000) as bigint)") }}
+{% endmacro %}
+
+
+{#- The moment at which an hour of a day begins. -#}
+{% macro hour_of(day, hour) %}
+  {{ return("(cast(" ~ day ~ " as timestamp) + " ~ hour ~ " * interval 1 hour)") }}
+{% endmacro %}

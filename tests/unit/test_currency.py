@@ -1,0 +1,227 @@
+"""Why a derived file is not current, in words, asked of a lake with landings and no dbt at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flow_pipeline.address_lookup import ReferenceData, look_up_hour
+from flow_pipeline.currency import (
+    CHECKED,
+    NotCurrent,
+    checked_since,
+    lookups_not_current,
+    models_not_current,
+)
+from flow_pipeline.enrichment.country import CountryDatabase, open_country_database
+from flow_pipeline.flowlog.folder_source import FolderSource
+from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, footer_bytes
+from flow_pipeline.landing import land_hour
+from flow_pipeline.modelling import Planner, When
+from flow_pipeline.partitions import DAY, HOUR, Partition, day_partition, hour_partition
+from flow_pipeline.settings import Settings
+from flow_pipeline.threat_history import ThreatHistory, read_history
+from tests.unit.blobs import flow, put_flows
+from tests.unit.manifests import small_project
+
+MIDNIGHT = datetime(2025, 11, 1)
+DAY_ONE = MIDNIGHT.date()
+LATER = datetime(2025, 11, 9)
+COLUMNS = {"hour": ("date", "hour"), "day": ("date",)}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.open(tmp_path / "lake")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    folder = tmp_path / "logs"
+    for hour in range(2):
+        put_flows(folder, flow(MIDNIGHT + hour * HOUR), hour=MIDNIGHT + hour * HOUR)
+    return folder
+
+
+def planner_of(lake: Lake, **settings: Any) -> Planner:
+    return Planner(lake, small_project(), Settings(**settings))
+
+
+def land(lake: Lake, *folders: Path, hours: Sequence[int] = (0, 1)) -> None:
+    for hour in hours:
+        sources = [FolderSource(folder) for folder in folders]
+        land_hour(lake, sources, MIDNIGHT + hour * HOUR, now=lambda: LATER)
+
+
+def reference(lake: Lake, countries: CountryDatabase, *feeds: Path) -> ReferenceData:
+    return ReferenceData(countries, read_history(lake, [str(feed) for feed in feeds]))
+
+
+def build(planner: Planner, name: str, when: When) -> None:
+    """A file without rows that says that it was made of what it should be made of today."""
+    model = planner.project.models[name]
+    partition: Partition = (
+        hour_partition(when) if isinstance(when, datetime) else day_partition(when)
+    )
+    names = COLUMNS[model.grain]
+    types = {"date": pa.date32(), "hour": pa.int32()}
+    schema = pa.schema([("n", pa.int64()), *((each, types[each]) for each in names)])
+    snapshot = planner.lake.existing(TableSpec(name, schema, names))
+    inputs = planner.inputs(model, when)
+    path = snapshot.stage(partition)
+    with pq.ParquetWriter(path, pa.schema([("n", pa.int64())])) as writer:
+        footer = footer_bytes({"id": inputs.id, "made_of": inputs.made_of})
+        writer.add_key_value_metadata({FOOTER_KEY: footer})
+    snapshot.commit(partition, [path], snapshot.files_of(partition))
+    planner.refresh()
+
+
+def why(planner: Planner, name: str, when: When) -> str | None:
+    planner.refresh()
+    return planner.why_not_current(planner.project.models[name], when)
+
+
+def test_what_was_never_built_is_told_so_and_what_was_built_is_current(
+    lake: Lake, logs: Path
+) -> None:
+    land(lake, logs)
+    planner = planner_of(lake)
+    assert why(planner, "fct_flows", MIDNIGHT) == "never built"
+    build(planner, "fct_flows", MIDNIGHT)
+    assert why(planner, "fct_flows", MIDNIGHT) is None
+    assert why(planner, "top_daily", DAY_ONE) == "never built"
+    build(planner, "top_daily", DAY_ONE)
+    assert why(planner, "top_daily", DAY_ONE) is None
+
+
+def test_a_landing_that_changed_is_named_and_so_is_what_was_made_of_it(
+    lake: Lake, logs: Path, tmp_path: Path
+) -> None:
+    land(lake, logs)
+    planner = planner_of(lake)
+    build(planner, "fct_flows", MIDNIGHT)
+    build(planner, "top_daily", DAY_ONE)
+    put_flows(logs, flow(MIDNIGHT), flow(MIDNIGHT), hour=MIDNIGHT)
+    land(lake, logs)
+    expected = f"the landing of 2025-11-01T00 from {logs} is newer"
+    assert why(planner, "fct_flows", MIDNIGHT) == expected
+    # The day is still made of what the hour is now.
+    assert why(planner, "top_daily", DAY_ONE) is None
+    build(planner, "fct_flows", MIDNIGHT)
+    assert why(planner, "fct_flows", MIDNIGHT) is None
+    assert why(planner, "top_daily", DAY_ONE) == "fct_flows date=2025-11-01/hour=0 is newer"
+    # A second source brings flows of the hour, and a landing of its own.
+    other = tmp_path / "other"
+    put_flows(other, flow(MIDNIGHT), hour=MIDNIGHT, mac="OTHER")
+    land(lake, logs, other)
+    assert why(planner, "fct_flows", MIDNIGHT) == (
+        f"the landing of 2025-11-01T00 from {other} is newer"
+    )
+
+
+def test_a_landing_without_flows_of_the_hour_any_more_is_told(lake: Lake, logs: Path) -> None:
+    put_flows(logs, flow(MIDNIGHT), flow(MIDNIGHT + HOUR), hour=MIDNIGHT + HOUR)
+    land(lake, logs)
+    planner = planner_of(lake)
+    build(planner, "fct_flows", MIDNIGHT)
+    put_flows(logs, flow(MIDNIGHT + HOUR), hour=MIDNIGHT + HOUR)
+    land(lake, logs)
+    assert why(planner, "fct_flows", MIDNIGHT) == (
+        "some of flow_records that it was made of is not there any more"
+    )
+
+
+def test_sql_and_settings_that_changed_are_told(lake: Lake, logs: Path) -> None:
+    land(lake, logs)
+    planner = planner_of(lake)
+    build(planner, "top_daily", DAY_ONE)
+    assert why(planner_of(lake, top_n=5), "top_daily", DAY_ONE) == "FLOW_TOP_N was 20, is 5"
+    models = planner.project.models
+    models["top_daily"] = dataclasses.replace(models["top_daily"], version="another")
+    assert why(planner, "top_daily", DAY_ONE) == "its SQL has changed"
+    # The next hour is looked at: the first is complete now.
+    land(lake, logs, hours=(2,))
+    assert why(planner, "top_daily", DAY_ONE) == (
+        "its SQL has changed; complete_through was timestamp '2025-11-01 01:00:00', "
+        "is timestamp '2025-11-01 02:00:00'"
+    )
+
+
+def test_a_look_up_that_is_missing_or_behind_is_told(
+    lake: Lake, logs: Path, tmp_path: Path
+) -> None:
+    land(lake, logs)
+    planner = planner_of(lake)
+    since = MIDNIGHT
+    with open_country_database(None) as countries:
+        known = reference(lake, countries)
+
+        def found(known: ReferenceData = known) -> dict[When, str]:
+            planner.refresh()
+            return {one.when: one.why for one in lookups_not_current(planner, known, since)}
+
+        assert found() == {
+            MIDNIGHT: "never looked up",
+            MIDNIGHT + HOUR: "never looked up",
+        }
+        for hour in (MIDNIGHT, MIDNIGHT + HOUR):
+            look_up_hour(lake, known, hour)
+        assert found() == {}
+        put_flows(logs, flow(MIDNIGHT), flow(MIDNIGHT), hour=MIDNIGHT)
+        land(lake, logs)
+        changed = f"the landing of 2025-11-01T00 from {logs} is newer"
+        assert found() == {MIDNIGHT: changed}
+        # A feed that is new lists since always.
+        listed = ThreatHistory(("f",), known.threats.entries, (("f", ((LATER, "digest"),)),))
+        told = "the country database or the threat feeds have changed"
+        assert found(ReferenceData(countries, listed)) == {
+            MIDNIGHT: f"{changed}; {told}",
+            MIDNIGHT + HOUR: told,
+        }
+
+
+def test_facts_that_were_built_before_a_look_up_name_it(lake: Lake, logs: Path) -> None:
+    land(lake, logs)
+    planner = planner_of(lake)
+    build(planner, "fct_flows", MIDNIGHT)
+    with open_country_database(None) as countries:
+        look_up_hour(lake, reference(lake, countries), MIDNIGHT)
+    assert why(planner, "fct_flows", MIDNIGHT) == (
+        "ip_lookup written_date=2025-11-01/written_hour=0 is newer"
+    )
+
+
+def test_it_is_asked_of_hours_with_flows_and_of_those_that_were_built(
+    lake: Lake, logs: Path
+) -> None:
+    # The hour 2 was looked at and is empty; the day before it has the first minute's flows.
+    put_flows(logs, flow(MIDNIGHT - HOUR), hour=MIDNIGHT, mac="LATE")
+    land(lake, logs, hours=(0, 1, 2))
+    planner = planner_of(lake)
+    day_before = MIDNIGHT - DAY
+    assert models_not_current(planner, "hour", day_before) == [
+        NotCurrent("fct_flows", MIDNIGHT + n * HOUR, "never built") for n in (-1, 0, 1)
+    ]
+    assert models_not_current(planner, "day", day_before) == [
+        NotCurrent("top_daily", day, "never built") for day in (date(2025, 10, 31), DAY_ONE)
+    ]
+    build(planner, "fct_flows", MIDNIGHT + 2 * HOUR)
+    build(planner, "fct_flows", MIDNIGHT)
+    land(lake, logs, hours=(3,))
+    put_flows(logs, flow(MIDNIGHT + 2 * HOUR), hour=MIDNIGHT + 2 * HOUR)
+    land(lake, logs, hours=(2,))
+    planner.refresh()
+    assert [one.when for one in models_not_current(planner, "hour", MIDNIGHT)] == [
+        MIDNIGHT + HOUR,
+        MIDNIGHT + 2 * HOUR,
+    ]
+    # Older ones are not asked for.
+    assert models_not_current(planner, "hour", MIDNIGHT + 5 * HOUR) == []
+    assert checked_since(planner) == MIDNIGHT + 3 * HOUR - CHECKED
