@@ -302,20 +302,26 @@ def test_any_records_come_out_as_they_went_in(
 SPACE = re.compile(r"[\s,:]*")
 
 
+def behind_space(text: str, at: int) -> int:
+    match = SPACE.match(text, at)
+    assert match is not None
+    return match.end()
+
+
 def chained(text: str, count: int) -> bytes:
     """The digest over the elements of `records`, found with the standard library's parser."""
     decoder = json.JSONDecoder()
     at = text.index("{") + 1
     while True:
-        key, at = decoder.raw_decode(text, SPACE.match(text, at).end())
-        at = SPACE.match(text, at).end()
+        key, at = decoder.raw_decode(text, behind_space(text, at))
+        at = behind_space(text, at)
         if key == "records":
             at = text.index("[", at) + 1
             break
         _, at = decoder.raw_decode(text, at)
     digest = b""
     for _ in range(count):
-        at = SPACE.match(text, at).end()
+        at = behind_space(text, at)
         _, end = decoder.raw_decode(text, at)
         digest = xxhash.xxh3_128_digest(digest + xxhash.xxh3_128_digest(text[at:end].encode()))
         at = end

@@ -377,7 +377,13 @@ def test_any_byte_may_be_another_or_missing(byte: bytes):
 
 
 def test_reading_on_behind_any_record_gives_the_rest():
-    records = [vnet(f"[{T}]"), nsg(f"[{V1},null]"), "null", vnet("[]"), vnet(f"[{encrypted('X')}]")]
+    records = [
+        vnet(f"[{T}]"),
+        nsg(f"[{V1},null]"),
+        '"null"',
+        vnet("[]"),
+        vnet(f"[{encrypted('X')}]"),
+    ]
     whole, summary = decode(f'{{"records":[{",".join(records)}]}}'.encode())
     for kept in range(1, len(records) + 1):
         # A number or a word ends with what follows it.
