@@ -257,7 +257,7 @@ class TupleTable:
     def keeps_begun(self) -> bool:
         """Whether the rows of a record that has not ended stay, because they are few."""
         rows = self.rows - self.whole_rows
-        groups = np.count_nonzero(self._begun_groups)
+        groups = int(np.count_nonzero(self._begun_groups))
         return 0 < rows <= BATCH_TUPLES // 4 and groups <= _MOST_GROUPS // 4
 
     @property
