@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import datetime
 from itertools import pairwise
@@ -298,10 +299,7 @@ def test_any_records_come_out_as_they_went_in(
     assert decoder.summary.digest == chained(data.decode(), len(records))
 
 
-def past_space(text: str, at: int) -> int:
-    while text[at] in " \n\r\t,:":
-        at += 1
-    return at
+SPACE = re.compile(r"[\s,:]*")
 
 
 def behind_space(text: str, at: int) -> int:
