@@ -85,13 +85,14 @@ def write_blobs(folder: Path, blobs: Iterable[SampleBlob]) -> list[Path]:
 
 
 def rows_of(pipeline: Pipeline, table: str) -> list[dict[str, Any]]:
-    """A table's rows in a fixed order, but for the name of the source."""
+    """A table's rows in a fixed order, but for the name of the source and the time of landing."""
     with connect(pipeline.lake) as connection:
         found = connection.execute(f"select * from {table} order by {ORDERS[table]}")
         names = [column[0] for column in found.description or ()]
         return [
             {n: v for n, v in zip(names, row, strict=True) if n != "source"}
             for row in found.fetchall()
+            if "record_to_landing" not in row
         ]
 
 

@@ -233,7 +233,7 @@ def test_the_table_shows_medians_and_what_they_are_compared_with(scratch: Path) 
     )
     assert line_of(text, "floor: a scan in C")[1:4] == ["0.100", "0.100", "10,000"]
     # 0.1 s / 0.125 s
-    assert line_of(text, "decode")[-1] == "0.80 of the floor's speed"
+    assert line_of(text, "decode to Arrow")[-1] == "0.80 of the floor's speed"
     # 4.0 s / 0.5 s; 12,500 bytes / 1,000 tuples
     assert line_of(text, "plain Python")[5:] == [
         "300",
@@ -254,7 +254,7 @@ def test_who_cannot_take_part_has_a_row_that_says_why(
     [decoded] = rows(documents, decode=(0.125,))
     text = shown(report.table([row, decoded]))
     assert line_of(text, "floor: a scan in C")[-1] == "no C compiler"
-    assert line_of(text, "decode")[-1] == ""
+    assert line_of(text, "decode to Arrow")[-1] == ""
 
 
 def test_results_are_added_line_by_line_with_their_circumstances(
