@@ -249,7 +249,9 @@ class _HourFile:
         )
         if before is not None:
             manifest = _together(before, manifest)
-        if blocks is not None and last_bytes == END and _is_sound(manifest):
+        # Another array may stand behind that of the records: what it grows by is no record.
+        ends_with_records = summary.records_end == summary.bytes_read - len(END)
+        if blocks is not None and last_bytes == END and ends_with_records and _is_sound(manifest):
             manifest = _with_cursor(manifest, cursor_behind(blocks))
         return manifest
 

@@ -50,10 +50,12 @@ class BlobSummary:
     `records` counts the elements of `records` that were read to their end, flow log or not, and
     `event_hours` the decoded rows of each hour. `problems` are the first of `problem_count`.
     `digest` chains the records' bytes, so that reading on from where one left off ends in the same
-    digest as reading from the start.
+    digest as reading from the start. `records_end` is the byte, of those that were fed, that closes
+    the array of records; None if none did.
     """
 
     bytes_read: int
+    records_end: int | None
     records: int
     tuples: int
     rejected: int
@@ -118,6 +120,7 @@ class BlobDecoder:
         """The account of the blob; whole once `finish` is exhausted."""
         return BlobSummary(
             bytes_read=self._reader.bytes_read,
+            records_end=self._reader.records_end,
             records=int(self._table.state[scan.RECORD_NO]) - self._first_record_no,
             tuples=self._tuples,
             rejected=self._rejects.total(),

@@ -117,6 +117,7 @@ class RecordReader:
     With `is_resumed` the bytes begin behind a record: at the comma before the next one, or at the
     end of the array. `digest` chains the records' bytes: H(digest before + H(record)), H being
     XXH3 of 128 bits, so that reading on from where one left off ends in the same digest.
+    `records_end` is the byte that closes the array of records, once it was met.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class RecordReader:
         self._broken = ""
         self._record = xxhash.xxh3_128()
         self.digest = digest
+        self.records_end: int | None = None
 
     @property
     def bytes_read(self) -> int:
@@ -326,6 +328,7 @@ class RecordReader:
         self._commas = 0
         state[scan.COMMAS_DUE] = 0
         if is_last:
+            self.records_end = self._blob_offset
             self._at += 1
             self._state = _State.AFTER_VALUE
         elif byte != _OPEN_BRACE:

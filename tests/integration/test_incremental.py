@@ -352,6 +352,18 @@ class TestABlobThatIsNotWhatItWas:
         assert (blob_of(lake).blocks, blob_of(lake).cursor) == (1, None)
         check_as_landed_at_once(lake, source, tmp_path)
 
+    def test_an_array_behind_the_records_is_not_read_on(
+        self, account: Azurite, source: BlobSource, lake: Lake, tmp_path: Path
+    ) -> None:
+        blob = GrowingBlob(account, blob_name())
+        blob.grow(OTHER)
+        land(lake, source)
+        for is_read_on, data in ((True, b"," + OTHER + b'],"more":[1'), (False, b"," + OTHER)):
+            blob.put_block(data)
+            assert land(lake, source).blobs_read_on == is_read_on
+            assert (blob_of(lake).tuples, blob_of(lake).cursor) == (4, None)
+            check_as_landed_at_once(lake, source, tmp_path / f"{blob.size}")
+
     def test_records_with_problems_are_counted_on(
         self, account: Azurite, source: BlobSource, lake: Lake, tmp_path: Path
     ) -> None:

@@ -400,3 +400,11 @@ def test_hostile_documents_take_linear_time(name: str, chunk: int):
     began = time.process_time()
     decode(LARGE[name], chunk)
     assert time.process_time() - began < 8
+
+
+@pytest.mark.parametrize("behind", ["]}", ']\n ,"more":[1]}', '],"records":[]}', "]"])
+def test_the_byte_that_ends_the_records_is_told(behind: str):
+    before = f'{{"a":[{{}}],"records" : [{A} , {B} '
+    for chunk in (None, 1, 7):
+        assert decode(before + behind, chunk)[1].records_end == len(before)
+    assert decode(before)[1].records_end is None
