@@ -32,8 +32,12 @@ LANDED_TUPLES = TableSpec(
 
 # Small enough to carry over a blob's rows cheaply, large enough for dictionaries to pay.
 _ROW_GROUP_ROWS = 65_536
-# These rise evenly within a blob; the differences take a fraction of a dictionary's room.
-_DELTA_COLUMNS = ("flow_time", "record_no", "flow_no", "group_no", "tuple_no")
+# Those rise within a blob, these are spread evenly: their differences are as small as compression
+# makes either, and for ports there is nothing left to compress then.
+_DELTA_COLUMNS = ("flow_time", "src_port")
+_UNCOMPRESSED = ("src_port",)
+# Each batch costs a call for every column.
+_WRITE_BATCH_ROWS = 65_536
 # A dictionary of texts comes with the rows; one of numbers would have to be made, which takes
 # longer than the compression that it saves.
 _DICTIONARY_COLUMNS = [field.name for field in ENCODED_SCHEMA if pa.types.is_dictionary(field.type)]
@@ -151,12 +155,16 @@ class RowWriter:
             self._writer = pq.ParquetWriter(
                 path,
                 ENCODED_SCHEMA,
-                compression="zstd",
+                compression={
+                    name: "NONE" if name in _UNCOMPRESSED else "ZSTD"
+                    for name in ENCODED_SCHEMA.names
+                },
                 # Whoever reads the file gets texts, and dictionaries only if he asks for them.
                 store_schema=False,
                 use_dictionary=_DICTIONARY_COLUMNS,
                 column_encoding=dict.fromkeys(_DELTA_COLUMNS, "DELTA_BINARY_PACKED"),
                 write_statistics=_COLUMNS_WITH_STATISTICS,
+                write_batch_size=_WRITE_BATCH_ROWS,
             )
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0

@@ -81,13 +81,13 @@ ENCODED_SCHEMA: pa.Schema = pa.schema(
         pa.field(
             field.name,
             pa.dictionary(pa.int32(), field.type)
-            if pa.types.is_string(field.type) and field.name != "raw"
+            if pa.types.is_string(field.type) and field.name not in ("reject_reason", "raw")
             else field.type,
         )
         for field in LANDED_SCHEMA
     ]
 )
-"""The same as it is decoded and written: texts, which repeat, as places in dictionaries."""
+"""The same as it is decoded and written: texts that repeat as places in dictionaries."""
 
 
 class RejectReason(StrEnum):

@@ -32,7 +32,6 @@ _CODED = {
     "decision": (scan.DECISION, pa.array(scan.DECISIONS)),
     "flow_state": (scan.FLOW_STATE, pa.array(scan.STATES_OF_FLOW)),
 }
-_NOTHING = pa.array([], pa.string())
 
 TUPLE_COLUMNS: tuple[str, ...] = (
     "flow_time", "date", "hour", "src_ip", "dst_ip", "src_port", "dst_port", "protocol",
@@ -214,11 +213,10 @@ class TupleTable:
             raws: list[str | None] = [None] * count
             for row, (reason, raw) in zip(rejected, found, strict=True):
                 reasons[row], raws[row] = reason.value, raw
-            columns["reject_reason"] = pa.array(reasons, pa.string()).dictionary_encode()
+            columns["reject_reason"] = pa.array(reasons, pa.string())
             columns["raw"] = pa.array(raws, pa.string())
         else:
-            nothing = pa.DictionaryArray.from_arrays(pa.nulls(count, pa.int32()), _NOTHING)
-            columns["reject_reason"] = nothing
+            columns["reject_reason"] = pa.nulls(count, pa.string())
             columns["raw"] = pa.nulls(count, pa.string())
         return columns
 
@@ -322,6 +320,10 @@ class _Texts:
             self._forget()
 
     def address(self, text: str) -> int:
+        # As the scanner would: an address that had two places in a dictionary would keep Parquet
+        # from taking it over.
+        if ":" not in text:
+            return int.from_bytes(map(int, text.split(".")))
         return -2 - self._address_codes.setdefault(text, len(self._address_codes))
 
     def encryption(self, text: str | None) -> int:

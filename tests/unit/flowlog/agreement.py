@@ -84,6 +84,11 @@ def decode(
     rows: list[Row] = []
     for batch in batches:
         _same("schema", batch.schema, ENCODED_SCHEMA)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if isinstance(column, pa.DictionaryArray):
+                # Parquet takes a dictionary over only if nothing in it is there twice.
+                words = column.dictionary.to_pylist()
+                _same(f"words of {name}", words, list(dict.fromkeys(words)))
         rows += batch.to_pylist()
     return rows, decoder.summary
 
