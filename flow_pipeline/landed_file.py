@@ -24,9 +24,10 @@ from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, st
 
 LANDED_TUPLES = TableSpec(
     "landed_tuples",
-    LANDED_SCHEMA.append(pa.field("written_date", pa.date32())).append(
-        pa.field("written_hour", pa.int32())
-    ),
+    # Files say what is never null; to the table it would be a rule, which older readers refuse.
+    pa.schema([field.with_nullable(True) for field in LANDED_SCHEMA])
+    .append(pa.field("written_date", pa.date32()))
+    .append(pa.field("written_hour", pa.int32())),
     ("written_date", "written_hour"),
 )
 
@@ -36,7 +37,9 @@ _ROW_GROUP_ROWS = 65_536
 # makes either, and for ports there is nothing left to compress then.
 _DELTA_COLUMNS = ("flow_time", "src_port")
 _UNCOMPRESSED = ("src_port",)
-# Each batch costs a call for every column.
+# More of them are put together sooner than they are written one by one.
+_FEW_BATCHES = 8
+# PyArrow writes a column in batches of so many rows; its own default of 1,024 costs five percent.
 _WRITE_BATCH_ROWS = 65_536
 # A dictionary of texts comes with the rows; one of numbers would have to be made, which takes
 # longer than the compression that it saves.
@@ -221,7 +224,9 @@ class RowWriter:
             table = pa.Table.from_batches(self._waiting, ENCODED_SCHEMA)
             if len(self._waiting) > 1:
                 # With one dictionary for all of them Parquet takes it over as it is.
-                table = table.unify_dictionaries().combine_chunks()
+                table = table.unify_dictionaries()
+            if len(self._waiting) > _FEW_BATCHES:
+                table = table.combine_chunks()
             with writing(self._path):
                 self._writer.write_table(table, row_group_size=table.num_rows)
             self._waiting, self._waiting_rows = [], 0
@@ -251,7 +256,8 @@ class _OldRows:
             low, high = max(first_row, start), min(end, next_start)
             if low < high:
                 if group_no != self._group_no:
-                    self._group = self._file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
+                    group = self._file.read_row_group(group_no, columns=LANDED_SCHEMA.names)
+                    self._group = group.cast(ENCODED_SCHEMA)
                     self._group_no = group_no
                 yield self._group.slice(low - start, high - low)
 

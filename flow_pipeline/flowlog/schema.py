@@ -71,9 +71,14 @@ REJECT_COLUMNS: tuple[Column, ...] = (
 )
 """What `landed_tuples` holds beside them: null on a decoded row."""
 
-# In a landed file every column may be null: a rejected tuple keeps only what is known of its place.
+_PLACE = ("source", "blob", "record_no", "flow_no", "group_no", "tuple_no")
+
+# A rejected tuple keeps only its place and what its envelope says: all else may be null.
 LANDED_SCHEMA: pa.Schema = pa.schema(
-    [pa.field(column.name, column.type) for column in FLOW_COLUMNS + REJECT_COLUMNS]
+    [
+        pa.field(column.name, column.type, nullable=column.name not in _PLACE)
+        for column in FLOW_COLUMNS + REJECT_COLUMNS
+    ]
 )
 
 ENCODED_SCHEMA: pa.Schema = pa.schema(
@@ -83,6 +88,7 @@ ENCODED_SCHEMA: pa.Schema = pa.schema(
             pa.dictionary(pa.int32(), field.type)
             if pa.types.is_string(field.type) and field.name not in ("reject_reason", "raw")
             else field.type,
+            nullable=field.nullable,
         )
         for field in LANDED_SCHEMA
     ]
