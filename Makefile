@@ -87,11 +87,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@echo "Installing the packages of requirements.txt into $(VENV) (once, about a minute)"
 	@$(PIP_INSTALL) --require-hashes --requirement requirements.txt
 	@$(PIP_INSTALL) --no-build-isolation --editable .
-	@# Compile what a run imports, even where the environment forbids Python to keep it, and let dbt
-	@# read its project: or the first run, and perhaps each, would pay for it.
-	@cd $(VENV) && env -i PATH="$$PATH" HOME="$$HOME" \
-		bin/python -c 'import dagster, dbt.cli.main, flow_pipeline.cli, flow_pipeline.definitions, \
-			flow_pipeline.sample; dagster.DagsterInstance.local_temp().dispose()'
+	@cd $(VENV) && env -i PATH="$$PATH" HOME="$$HOME" bin/python "$(CURDIR)/scripts/warm_up.py"
 	@touch $@
 
 $(BENCH_INSTALLED): bench/requirements.txt | $(INSTALLED)
