@@ -6,6 +6,7 @@ Belongs here: the order of things.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from bench.generator import WARM_UP_TUPLES, make
 from bench.measure import Measurement, measure
 from bench.report import Row, new_row
 
-console = Console()
+# Where nobody looks, the table is as wide as it is.
+console = Console(width=None if sys.stdout.isatty() else 170)
 
 
 def measure_all(
