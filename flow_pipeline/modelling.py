@@ -154,6 +154,7 @@ class Planner:
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
+        self._current: dict[tuple[str, When], BuiltPartition | None] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -164,6 +165,7 @@ class Planner:
         """
         names = [*reversed(self.project.models), IP_LOOKUP.name, LANDED_TUPLES.name]
         self._snapshots = {name: self.lake.snapshot(name) for name in names}
+        self._current.clear()
         self.__dict__.pop("_landings_by_hour", None)
 
     def refresh_for(self, whens: Iterable[When]) -> None:
@@ -187,6 +189,7 @@ class Planner:
     def look_again_at(self, name: str) -> None:
         """Take the newest snapshot of one table that this run has written; all else stays."""
         self._snapshots[name] = self.lake.snapshot(name)
+        self._current.clear()
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a table as of the last refresh."""
@@ -239,9 +242,12 @@ class Planner:
         return {hour.date() for hour in self.all_event_hours()}
 
     def complete_through(self, day: date) -> datetime | None:
-        """The end of the unbroken complete hours since a day began; None if there are none."""
+        """The end of the unbroken complete hours since a day began; None if there are none.
+
+        Of those that are built: what was landed and is not in the tables of hours yet is in no day.
+        """
         hour = start = day_start(day)
-        while hour < start + DAY and self.is_complete(hour):
+        while hour < start + DAY and self.is_complete(hour) and self.is_current("hour", hour):
             hour += HOUR
         return hour if hour > start else None
 
@@ -296,20 +302,25 @@ class Planner:
 
     def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
         """The partition as it lies in the lake, if it is current."""
+        key = model.name, when
+        if key not in self._current:
+            self._current[key] = self._find_current(model, when)
+        return self._current[key]
+
+    def _find_current(self, model: LakeModel, when: When) -> BuiltPartition | None:
         snapshot = self._snapshots[model.name]
         files = snapshot.files_of(_partition(model, when)) if snapshot else ()
         if len(files) != 1 or self._id(files[0].path) != self.inputs(model, when).id:
             return None
         return BuiltPartition(when, files[0].rows, files[0].size, changed=False)
 
+    def is_current(self, grain: Grain, when: When) -> bool:
+        """Whether the files that all models have of an hour or a day are current."""
+        return all(self.current_file(it, when) is not None for it in self.project.named(grain))
+
     def not_current(self, grain: Grain, whens: Iterable[When]) -> list[When]:
         """Which of some hours or days have a model whose file is not current."""
-        models = self.project.named(grain)
-        return sorted(
-            when
-            for when in set(whens)
-            if any(self.current_file(model, when) is None for model in models)
-        )
+        return sorted(when for when in set(whens) if not self.is_current(grain, when))
 
     def why_not_current(self, model: LakeModel, when: When) -> str | None:
         """In words, why a model's file of an hour or a day is not current; None if it is.
@@ -345,11 +356,13 @@ class Planner:
     def known_to(self, model: LakeModel, since: datetime) -> list[When]:
         """The hours or days since a moment that a table should have: those that flows are in.
 
-        And those that it has, for an hour without flows that was asked for is a file, too.
+        Of a table of written days those that were landed. And those that it has, for an hour
+        without flows that was asked for is a file, too.
         """
         snapshot = self._snapshots[model.name]
         written = [hour for hour in self.landed_hours() if hour >= since]
-        hours = {hour for hour in self.event_hours(written) if hour >= since}
+        found = written if model.by_written else self.event_hours(written)
+        hours = {hour for hour in found if hour >= since}
         partitions = snapshot.by_partition if snapshot else ()
         if model.grain == "hour":
             hours.update(hour for hour in map(partition_hour, partitions) if hour >= since)

@@ -129,9 +129,9 @@ class Pipeline:
         return self._model("day", sorted(days))
 
     def days_of(self, hours: Sequence[datetime], *, landed: Sequence[datetime]) -> list[date]:
-        """The days of event hours asked for, and those that flows of written hours are in."""
+        """The days of event hours asked for, of written hours, and those their flows are in."""
         self.planner.refresh()
-        touched = {*hours, *self.planner.event_hours(landed)}
+        touched = {*hours, *landed, *self.planner.event_hours(landed)}
         return sorted({hour.date() for hour in touched})
 
     def hours_to_catch_up(self, now: datetime | None = None) -> tuple[datetime, datetime]:
@@ -154,11 +154,12 @@ class Pipeline:
         known = expected | self.planner.all_event_hours()
         stale: set[datetime] = {hour for hour in expected if not self.planner.is_complete(hour)}
         stale.update(self._stale_lookups())
-        for when in (
-            *self.planner.not_current("hour", known),
-            *self.planner.not_current("day", {hour.date() for hour in known}),
-        ):
-            stale.add(when if isinstance(when, datetime) else max(day_start(when), start))
+        stale.update(hour for hour in known if not self.planner.is_current("hour", hour))
+        # The day of a stale hour is built anew with it.
+        days = {hour.date() for hour in known} - {hour.date() for hour in stale}
+        stale.update(
+            max(day_start(day), start) for day in days if not self.planner.is_current("day", day)
+        )
         return min(stale, default=end)
 
     def _stale_lookups(self) -> list[datetime]:

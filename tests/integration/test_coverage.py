@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 
 from flow_pipeline.landing import land_hour
-from flow_pipeline.partitions import HOUR
+from flow_pipeline.partitions import DAY, HOUR
 from flow_pipeline.pipeline import Pipeline
-from tests.integration.lakes import COVERAGE, DERIVED, ask, failures_of, file_names, pipeline_over
+from tests.integration.lakes import (
+    COVERAGE,
+    DERIVED,
+    ask,
+    bring_up_to_date,
+    failures_of,
+    file_names,
+    pipeline_over,
+)
 from tests.unit.blobs import MINUTE, blob_name, document, flow, put, put_flows, record
 
 pytestmark = pytest.mark.integration
@@ -154,3 +162,19 @@ def test_a_landing_that_changes_makes_the_coverage_of_its_day_stale_and_no_other
     }
     query = f"select count(*) from coverage_hourly where written_date = date '{day}'"
     assert ask(pipeline, query) == [(4,)]
+
+
+def test_the_written_day_of_the_last_blob_of_a_day_is_covered_as_well(tmp_path: Path) -> None:
+    midnight = datetime(2025, 11, 2)
+    for hour in (midnight - HOUR, midnight):
+        # Of the day that begins, the first blob tells nothing: its flow is of a minute before.
+        put_flows(tmp_path / "logs", flow(hour - MINUTE), hour=hour)
+    pipeline = pipeline_over(tmp_path / "lake", tmp_path / "logs")
+    assert bring_up_to_date(pipeline, midnight - DAY, midnight).failures == ()
+    assert ask(pipeline, "select blob, tuples from coverage_hourly order by blob") == [
+        (blob_name(midnight - HOUR), 1),
+        (blob_name(midnight), 1),
+    ]
+    forms = "select occurrences from schema_drift where kind = 'log_version'"
+    assert ask(pipeline, forms) == [(2,)]
+    assert pipeline.not_current("day") == []

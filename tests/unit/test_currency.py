@@ -8,8 +8,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from flow_pipeline.address_lookup import ReferenceData, look_up_hour
@@ -22,19 +20,19 @@ from flow_pipeline.currency import (
 )
 from flow_pipeline.enrichment.country import CountryDatabase, open_country_database
 from flow_pipeline.flowlog.folder_source import FolderSource
-from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec, footer_bytes
+from flow_pipeline.lake import Lake
 from flow_pipeline.landing import land_hour
 from flow_pipeline.modelling import Planner, When
-from flow_pipeline.partitions import DAY, HOUR, Partition, day_partition, hour_partition
+from flow_pipeline.partitions import DAY, HOUR
 from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import ThreatHistory, read_history
-from tests.unit.blobs import flow, put_flows
-from tests.unit.manifests import small_project
+from tests.unit.blobs import MINUTE, flow, put_flows
+from tests.unit.derived_files import build
+from tests.unit.manifests import model, project, small_project, source_id
 
 MIDNIGHT = datetime(2025, 11, 1)
 DAY_ONE = MIDNIGHT.date()
 LATER = datetime(2025, 11, 9)
-COLUMNS = {"hour": ("date", "hour"), "day": ("date",)}
 
 
 @pytest.fixture
@@ -62,25 +60,6 @@ def land(lake: Lake, *folders: Path, hours: Sequence[int] = (0, 1)) -> None:
 
 def reference(lake: Lake, countries: CountryDatabase, *feeds: Path) -> ReferenceData:
     return ReferenceData(countries, read_history(lake, [str(feed) for feed in feeds]))
-
-
-def build(planner: Planner, name: str, when: When) -> None:
-    """A file without rows that says that it was made of what it should be made of today."""
-    model = planner.project.models[name]
-    partition: Partition = (
-        hour_partition(when) if isinstance(when, datetime) else day_partition(when)
-    )
-    names = COLUMNS[model.grain]
-    types = {"date": pa.date32(), "hour": pa.int32()}
-    schema = pa.schema([("n", pa.int64()), *((each, types[each]) for each in names)])
-    snapshot = planner.lake.existing(TableSpec(name, schema, names))
-    inputs = planner.inputs(model, when)
-    path = snapshot.stage(partition)
-    with pq.ParquetWriter(path, pa.schema([("n", pa.int64())])) as writer:
-        footer = footer_bytes({"id": inputs.id, "made_of": inputs.made_of})
-        writer.add_key_value_metadata({FOOTER_KEY: footer})
-    snapshot.commit(partition, [path], snapshot.files_of(partition))
-    planner.refresh()
 
 
 def why(planner: Planner, name: str, when: When) -> str | None:
@@ -112,8 +91,10 @@ def test_a_landing_that_changed_is_named_and_so_is_what_was_made_of_it(
     land(lake, logs)
     expected = f"the landing of 2025-11-01T00 from {logs} is newer"
     assert why(planner, "fct_flows", MIDNIGHT) == expected
-    # The day is still made of what the hour is now.
-    assert why(planner, "top_daily", DAY_ONE) is None
+    # The day is still made of what the hour is now, but not of all that was landed any more.
+    assert why(planner, "top_daily", DAY_ONE) == (
+        "complete_through was timestamp '2025-11-01 01:00:00', is null"
+    )
     build(planner, "fct_flows", MIDNIGHT)
     assert why(planner, "fct_flows", MIDNIGHT) is None
     assert why(planner, "top_daily", DAY_ONE) == "fct_flows date=2025-11-01/hour=0 is newer"
@@ -141,6 +122,8 @@ def test_a_landing_without_flows_of_the_hour_any_more_is_told(lake: Lake, logs: 
 def test_sql_and_settings_that_changed_are_told(lake: Lake, logs: Path) -> None:
     land(lake, logs)
     planner = planner_of(lake)
+    build(planner, "fct_flows", MIDNIGHT)
+    build(planner, "fct_flows", MIDNIGHT + HOUR)
     build(planner, "top_daily", DAY_ONE)
     assert why(planner_of(lake, top_n=5), "top_daily", DAY_ONE) == "FLOW_TOP_N was 20, is 5"
     models = planner.project.models
@@ -225,3 +208,21 @@ def test_it_is_asked_of_hours_with_flows_and_of_those_that_were_built(
     # Older ones are not asked for.
     assert models_not_current(planner, "hour", MIDNIGHT + 5 * HOUR) == []
     assert checked_since(planner) == MIDNIGHT + 3 * HOUR - CHECKED
+
+
+def test_a_table_of_written_days_is_asked_of_the_days_that_were_landed(
+    lake: Lake, tmp_path: Path
+) -> None:
+    # All that the first blob of a day tells of is the last minute of the day before.
+    put_flows(tmp_path / "logs", flow(MIDNIGHT - MINUTE), hour=MIDNIGHT)
+    land(lake, tmp_path / "logs", hours=(0,))
+    records = source_id("flow_records")
+    tables = project(
+        model("written_daily", records, grain="day", by_written=True),
+        model("daily", records, grain="day"),
+    )
+    planner = Planner(lake, tables, Settings())
+    assert models_not_current(planner, "day", MIDNIGHT - DAY) == [
+        NotCurrent("daily", (MIDNIGHT - DAY).date(), "never built"),
+        NotCurrent("written_daily", DAY_ONE, "never built"),
+    ]

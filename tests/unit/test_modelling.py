@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from flow_pipeline.modelling import Planner, model_range
 from flow_pipeline.partitions import HOUR
 from flow_pipeline.settings import Settings
 from tests.unit.blobs import MINUTE, flow, put_flows
+from tests.unit.derived_files import build
 from tests.unit.manifests import small_project
 
 MIDNIGHT = datetime(2025, 11, 1)
@@ -41,6 +42,11 @@ def planner_of(lake: Lake, **settings: Any) -> Planner:
 
 def land(lake: Lake, folders: Sequence[Path], hour: datetime, now: datetime = LATER) -> None:
     land_hour(lake, [FolderSource(folder) for folder in folders], hour, now=lambda: now)
+
+
+def build_hours(planner: Planner, hours: Iterable[int]) -> None:
+    for hour in hours:
+        build(planner, "fct_flows", MIDNIGHT + hour * HOUR)
 
 
 # -------------------------------------------------------------------------------------- complete
@@ -81,6 +87,7 @@ def test_a_day_is_complete_through_the_first_hour_that_is_not(lake: Lake, logs: 
         land(lake, [logs], MIDNIGHT + hour * HOUR)
     # Hour 3 was never listed, so that 2 and 3 are not complete; 4 and 5 are, behind the gap.
     planner = planner_of(lake)
+    build_hours(planner, range(6))
     assert planner.complete_through(DAY) == MIDNIGHT + 2 * HOUR
     assert planner.is_complete(MIDNIGHT + 4 * HOUR)
     land(lake, [logs], MIDNIGHT + 3 * HOUR)
@@ -91,7 +98,31 @@ def test_a_day_is_complete_through_the_first_hour_that_is_not(lake: Lake, logs: 
 def test_a_whole_day_is_complete_through_the_midnight_after_it(lake: Lake, logs: Path) -> None:
     for hour in range(26):
         land(lake, [logs], MIDNIGHT + hour * HOUR)
-    assert planner_of(lake).complete_through(DAY) == MIDNIGHT + 24 * HOUR
+    planner = planner_of(lake)
+    build_hours(planner, range(24))
+    assert planner.complete_through(DAY) == MIDNIGHT + 24 * HOUR
+
+
+def test_a_day_is_not_complete_through_what_was_landed_and_not_built(
+    lake: Lake, logs: Path
+) -> None:
+    for hour in range(5):
+        land(lake, [logs], MIDNIGHT + hour * HOUR)
+    planner = planner_of(lake)
+    # A run that was killed after it had landed, or somebody who makes the day alone.
+    assert planner.is_complete(MIDNIGHT)
+    assert planner.complete_through(DAY) is None
+    build_hours(planner, [0, 1, 3])
+    assert planner.complete_through(DAY) == MIDNIGHT + 2 * HOUR
+    build_hours(planner, [2])
+    assert planner.complete_through(DAY) == MIDNIGHT + 4 * HOUR
+    # A late flow of hour 1 was landed: until that hour is built again it is in no day.
+    put_flows(logs, flow(MIDNIGHT + HOUR), hour=MIDNIGHT + 4 * HOUR)
+    land(lake, [logs], MIDNIGHT + 4 * HOUR)
+    planner.refresh()
+    assert planner.complete_through(DAY) == MIDNIGHT + HOUR
+    build_hours(planner, [1])
+    assert planner.complete_through(DAY) == MIDNIGHT + 4 * HOUR
 
 
 # -------------------------------------------------------------------------- what a file is made of
@@ -168,6 +199,7 @@ def test_a_days_id_moves_with_its_settings_and_how_far_it_is_complete(
         return planner.inputs(planner.project.models["top_daily"], DAY).id
 
     land(lake, [logs], MIDNIGHT)
+    build_hours(planner_of(lake), [0])
     first = day_id()
     assert day_id(top_n=20) == first
     assert day_id(top_n=21) != first
