@@ -108,6 +108,18 @@ def test_gaps_are_hours_without_a_blob_between_two_with_one(covered: Pipeline) -
     ]
 
 
+def test_a_day_is_complete_through_what_was_looked_at_though_a_nic_has_no_blob(
+    covered: Pipeline,
+) -> None:
+    # Midnight was listed, and so was the hour after it. That QUIET has no blob there is a gap,
+    # and no reason to wait: one without traffic has none. The hour 2 was not listed, so 1 is open.
+    for name in SUMMARIES:
+        assert ask(covered, f"select distinct date, complete_through from {name} order by 1") == [
+            (FIRST.date(), None),
+            (SECOND.date(), SECOND + HOUR),
+        ]
+
+
 def test_lags_are_counted_in_their_buckets(covered: Pipeline) -> None:
     query = (
         "select written_date, measured, from_seconds, to_seconds, occurrences from lag_daily "
