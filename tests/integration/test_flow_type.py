@@ -253,9 +253,9 @@ def test_a_list_that_changes_makes_the_flows_stale_and_one_run_mends_them(
     networks = pipeline.settings.networks
     assert networks is not None
     until = START + SEEDS * HOUR
-    assert not [one for one in pipeline.not_current("hour") if one.table == "ip_lookup"]
+    assert not [one for one in pipeline.currency("hour").not_current if one.table == "ip_lookup"]
     networks.write_text(networks.read_text() + "192.168.0.0/16,lab,site,\n")
-    stale = [one for one in pipeline.not_current("hour") if one.table == "ip_lookup"]
+    stale = [one for one in pipeline.currency("hour").not_current if one.table == "ip_lookup"]
     # Each hour of the lake, and the one after the last.
     assert len(stale) == SEEDS + 1
     assert all(one.why.startswith("network_list was networks.csv ") for one in stale)
@@ -266,7 +266,7 @@ def test_a_list_that_changes_makes_the_flows_stale_and_one_run_mends_them(
     # The hour after the last has no flows, so nothing of it rests on the list.
     changed = [one.when for one in update.hours.partitions["fct_flows"] if one.changed]
     assert changed == [START + n * HOUR for n in range(SEEDS)]
-    assert pipeline.not_current("hour") == []
+    assert pipeline.currency("hour").not_current == ()
     [(kinds,)] = ask(
         pipeline,
         "select list(distinct flow_type order by flow_type) from fct_flows "
