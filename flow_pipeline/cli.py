@@ -301,6 +301,7 @@ def _show_diagnosis(diagnosis: Diagnosis) -> None:
     for source in diagnosis.sources:
         _show_source(source, diagnosis.now)
     lines = [("countries", diagnosis.reference.country_database or "none")]
+    lines += diagnosis.reference.lists
     for feed in diagnosis.reference.feeds:
         read = "not read" if feed.entries is None else f"{feed.entries:,} entries"
         told = "a web address, which is not asked here" if feed.is_url else read

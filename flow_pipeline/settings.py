@@ -30,6 +30,15 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 # What marks a word that holds a secret, in a place where it does not belong.
 _SECRET = re.compile(r"(accountkey|sharedaccesssignature|sig)=", re.IGNORECASE)
 
+# Settings that name a file: what is in it, and what goes for one that is not set.
+_FILES = {
+    "country_db": ("a country database (.mmdb)", "to use the bundled database"),
+    "asn_db": ("a database of autonomous systems (.mmdb)", "to go without"),
+    "service_tags": ("a service tags file (.json)", "to use the ranges of the package"),
+    "networks": ("a CSV file of prefix, name, kind and region", "to go without"),
+    "scanners": ("a CSV file of prefix and name", "to go without"),
+}
+
 
 @dataclass(frozen=True)
 class FolderLocation:
@@ -84,6 +93,10 @@ class Settings(BaseSettings):
     lake: Path | None = None
     start: datetime | None = None
     country_db: Path | None = None
+    asn_db: Path | None = None
+    service_tags: Path | None = None
+    networks: Path | None = None
+    scanners: Path | None = None
     threat_feeds: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
@@ -110,7 +123,9 @@ class Settings(BaseSettings):
     def _read_hour(cls, value: object) -> object:
         return parse_hour(value) if isinstance(value, str) and value.strip() else value or None
 
-    @field_validator("lake", "country_db", mode="before")
+    @field_validator(
+        "lake", "country_db", "asn_db", "service_tags", "networks", "scanners", mode="before"
+    )
     @classmethod
     def _read_path(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -151,13 +166,15 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the environment and `.env`. Raises SettingError naming the first setting at fault."""
     settings = read_settings()
-    if settings.country_db is not None and not settings.country_db.is_file():
-        raise SettingError(
-            "FLOW_COUNTRY_DB",
-            f"{settings.country_db} is no file",
-            "the path of a country database (.mmdb)",
-            "Correct the path, or leave the setting out to use the bundled database",
-        )
+    for name, (expected, otherwise) in _FILES.items():
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise SettingError(
+                "FLOW_" + name.upper(),
+                f"{path} is no file",
+                f"the path of {expected}",
+                f"Correct the path, or leave the setting out {otherwise}",
+            )
     settings.source_locations()
     return settings
 

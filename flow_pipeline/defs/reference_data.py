@@ -75,8 +75,9 @@ def threat_entries(pipeline: PipelineResource):
     group_name="enrichment",
     kinds={"python", "parquet", "deltalake"},
     owners=["team:security"],
-    description="What was known of every distinct address in a written hour's flows: its country, "
-    "and the threat feed that listed it, from when to when.",
+    description="What was known of every distinct address in a written hour's flows: its class, "
+    "country, Azure region, network and so on, and the threat feed that listed it, from when to "
+    "when.",
 )
 def ip_lookup(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     """Look up the addresses of the written hours of the run."""

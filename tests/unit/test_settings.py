@@ -126,6 +126,10 @@ def test_a_file_that_is_not_text_is_named() -> None:
         ("FLOW_LAKE", "abfss://lake@contoso.dfs.core.windows.net/flows"),
         ("FLOW_COUNTRY_DB", "no-such-file.mmdb"),
         ("FLOW_COUNTRY_DB", "."),
+        ("FLOW_ASN_DB", "no-such-file.mmdb"),
+        ("FLOW_SERVICE_TAGS", "https://example.org/tags.json"),
+        ("FLOW_NETWORKS", "no-such-file.csv"),
+        ("FLOW_SCANNERS", "."),
         ("FLOW_COUNTRY_DB", "https://example.org/country.mmdb"),
     ],
 )
@@ -441,8 +445,16 @@ def test_every_setting_is_documented_with_its_default(project_dir: Path) -> None
 def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path: Path) -> None:
     text = (project_dir / ".env.example").read_text(encoding="utf-8")
     text = re.sub(r"^#(?=FLOW_)", "", text, flags=re.MULTILINE)
-    (tmp_path / "country.mmdb").touch()
-    text = text.replace("/srv/geoip/GeoLite2-Country.mmdb", str(tmp_path / "country.mmdb"))
+    for file in (
+        "/srv/geoip/GeoLite2-Country.mmdb",
+        "/srv/geoip/GeoLite2-ASN.mmdb",
+        "/srv/azure/ServiceTags_Public.json",
+        "/srv/networks.csv",
+        "/srv/scanners.csv",
+    ):
+        path = tmp_path / Path(file).name
+        path.touch()
+        text = text.replace(file, str(path))
     text = text.replace("/srv/flow-logs", str(tmp_path))
     Path(".env").write_text(text, encoding="utf-8")
     settings = load_settings()

@@ -22,13 +22,27 @@ newest_first as (
 
 select
     ip,
+    address_class,
     country,
+    asn,
+    organisation,
+    azure_region,
+    azure_service,
+    scanner,
+    network,
+    network_kind,
+    network_region,
+    vnet,
     threat_feed is not null as is_malicious,
     threat_type,
     threat_feed,
     threat_entry,
     valid_from as known_since,
     looked_up_at,
-    country_db
+    country_db,
+    asn_db,
+    azure_ranges,
+    scanner_list,
+    network_list
 from newest_first
 where newness = 1
