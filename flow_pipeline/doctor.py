@@ -19,7 +19,8 @@ from pathlib import Path
 
 from flow_pipeline import progress
 from flow_pipeline.enrichment.country import open_country_database
-from flow_pipeline.enrichment.threat_feeds import check_feed_names, feed_name, read_feed
+from flow_pipeline.enrichment.feed_fetch import check_feed_names, feed_name
+from flow_pipeline.enrichment.threat_feeds import read_feed
 from flow_pipeline.errors import (
     BlobChanged,
     BlobGone,

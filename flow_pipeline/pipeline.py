@@ -29,7 +29,7 @@ from flow_pipeline.currency import (
 )
 from flow_pipeline.dbt_models import Grain, load_project
 from flow_pipeline.enrichment.country import open_country_database
-from flow_pipeline.enrichment.threat_feeds import check_feed_names
+from flow_pipeline.enrichment.feed_fetch import check_feed_names
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake

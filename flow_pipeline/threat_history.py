@@ -16,11 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flow_pipeline.enrichment.feed_fetch import check_feed_names, feed_name
 from flow_pipeline.enrichment.threat_feeds import (
     THREAT_SCHEMA,
     ThreatMatcher,
-    check_feed_names,
-    feed_name,
     merge_snapshot,
     read_feed,
 )
