@@ -6,7 +6,7 @@ calls; when it runs, to `defs` and `cli`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -46,7 +46,7 @@ from flow_pipeline.partitions import (
     written_partition,
 )
 from flow_pipeline.settings import Settings
-from flow_pipeline.threat_history import FeedState, read_history, refresh_feeds
+from flow_pipeline.threat_history import FeedState, feed_states, read_history, refresh_feeds
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,13 @@ class Pipeline:
                 progress.report("Landing", len(landed), len(hours))
         return landed
 
-    def refresh_feeds(self) -> list[FeedState]:
-        """Ask the threat feeds and record what changed."""
-        return refresh_feeds(self.lake, self.settings.feed_locations)
+    def refresh_feeds(self, accepted: Collection[str] = ()) -> list[FeedState]:
+        """Ask the threat feeds and record what changed; of those `accepted`, whatever they list."""
+        return refresh_feeds(self.lake, self.settings.feed_locations, accepted)
+
+    def feed_states(self) -> list[FeedState]:
+        """The threat feeds as they were when they were asked last."""
+        return feed_states(self.lake, self.settings.feed_locations)
 
     def look_up(self, hours: Sequence[datetime]) -> list[LookedUpHour]:
         """Look up the addresses of written hours."""

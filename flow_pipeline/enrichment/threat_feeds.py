@@ -150,13 +150,16 @@ def parse_feed(
     )
 
 
-def merge_snapshot(history: pa.Table, snapshot: FeedSnapshot) -> pa.Table:
+def merge_snapshot(
+    history: pa.Table, snapshot: FeedSnapshot, *, is_first: bool | None = None
+) -> pa.Table:
     """The history (THREAT_SCHEMA) with a newer snapshot of one of its feeds taken in.
 
     A feed's first snapshot counts as listed since always. Later, what is new is listed from
     `fetched_at` on, what is gone until then, and what returns gets a new row. Rows of other feeds
     stay; if nothing changed, the same table comes back. Should the clock have run backwards, the
-    latest time in the feed's history stands for `fetched_at`.
+    latest time in the feed's history stands for `fetched_at`. `is_first` has to be told of a feed
+    that had no entry yet: its first snapshot may have been empty.
     """
     rows = list(_rows(history))
     own = [row for row in rows if row.feed == snapshot.feed]
@@ -174,7 +177,8 @@ def merge_snapshot(history: pa.Table, snapshot: FeedSnapshot) -> pa.Table:
         else row
         for row in rows
     ]
-    listed_from = fetched_at if own else None
+    is_first = not own if is_first is None else is_first
+    listed_from = None if is_first else fetched_at
     merged += [
         _HistoryRow(snapshot.feed, each.entry, listed_from, None, each.threat_type)
         for each in snapshot.entries
