@@ -498,8 +498,10 @@ def _sql(settings: Settings, query: str, as_csv: bool) -> None:
 
     from flow_pipeline.lake import Lake
     from flow_pipeline.lake_views import connect
+    from flow_pipeline.setting_views import setting_views
 
-    with connect(Lake.open_to_read(settings.lake_dir)) as connection:
+    lake = Lake.open_to_read(settings.lake_dir)
+    with connect(lake, setting_views(settings)) as connection:
         try:
             result = connection.execute(query)
             columns = [column[0] for column in result.description or ()]

@@ -61,6 +61,7 @@ from flow_pipeline.partitions import (
     written_day_partition,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import THREAT_ENTRIES
 
@@ -150,6 +151,7 @@ class Planner:
             + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
             + "] as integer[])",
         }
+        self.setting_views = setting_views(settings)
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
@@ -513,7 +515,7 @@ class ModelRun:
         for name in self._specs:
             self._create_view(connection, name)
         files = _variable(LANDED_TUPLES.name)
-        for name, query in landed_views(files).items():
+        for name, query in {**landed_views(files), **self.planner.setting_views}.items():
             connection.execute(f"create or replace view {quoted(name)} as {query}")
 
     def set_variables(self, cursor: duckdb.DuckDBPyConnection, node_id: str = "") -> None:
@@ -753,6 +755,8 @@ def model_range(
     finally:
         ModelRun.current = None
         run.close()
+    # Views rest on it, and without threat feeds nothing has made it yet.
+    planner.lake.ensure_table(THREAT_ENTRIES)
     record_model_views(planner.lake, grain, run.views)
     tests: list[TestOutcome] = []
     unbuilt: list[str] = []

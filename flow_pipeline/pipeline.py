@@ -45,6 +45,7 @@ from flow_pipeline.partitions import (
     utc_now,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import FeedState, feed_states, read_history, refresh_feeds
 
@@ -198,7 +199,7 @@ class Pipeline:
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""
-        publish(self.lake)
+        publish(self.lake, setting_views(self.settings))
         self.lake.vacuum_daily(timedelta(days=self.settings.keep_days))
 
     def landed(self, hours: Sequence[datetime]) -> list[Landing]:

@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flow_pipeline.enrichment.allow_list import AllowedPrefix, read_allow_list
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.schema import CONTAINERS
 
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     start: datetime | None = None
     country_db: Path | None = None
     threat_feeds: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    allow_list: Path | None = None
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
@@ -110,7 +112,7 @@ class Settings(BaseSettings):
     def _read_hour(cls, value: object) -> object:
         return parse_hour(value) if isinstance(value, str) and value.strip() else value or None
 
-    @field_validator("lake", "country_db", mode="before")
+    @field_validator("lake", "country_db", "allow_list", mode="before")
     @classmethod
     def _read_path(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -138,6 +140,10 @@ class Settings(BaseSettings):
             return (str(SAMPLE_DIR / "threats.txt"),)
         return self.threat_feeds
 
+    def allowed(self) -> tuple[AllowedPrefix, ...]:
+        """The allow-list's prefixes. Raises SettingError that names each bad line."""
+        return read_allow_list(self.allow_list) if self.allow_list else ()
+
     def source_locations(self) -> list[SourceLocation]:
         """Where the blobs are, in the order named, with each account's credential.
 
@@ -159,6 +165,7 @@ def load_settings() -> Settings:
             "Correct the path, or leave the setting out to use the bundled database",
         )
     settings.source_locations()
+    settings.allowed()
     return settings
 
 

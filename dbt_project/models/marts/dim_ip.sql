@@ -2,7 +2,13 @@
 
 with lookups as (
 
-    select * from {{ ref('stg_ip_lookup') }}
+    select
+        lookups.*,
+        allowed.ip is not null as is_allow_listed,
+        allowed.reason as allow_list_reason
+    from {{ ref('stg_ip_lookup') }} as lookups
+    left join {{ ref('int_allow_listed') }} as allowed
+        on lookups.ip = allowed.ip
 
 ),
 
@@ -29,6 +35,8 @@ select
     threat_entry,
     valid_from as known_since,
     looked_up_at,
-    country_db
+    country_db,
+    is_allow_listed,
+    allow_list_reason
 from newest_first
 where newness = 1
