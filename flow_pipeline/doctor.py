@@ -750,6 +750,10 @@ def _examine_reference(
             database = countries.version
     except ReferenceDataError as error:
         found.append(_finding(error))
+    try:
+        settings.allowed()
+    except SettingError as error:
+        found.append(_finding(error))
     # The sample's feed is written with the sample.
     locations = () if is_to_come else settings.feed_locations
     feeds: list[FeedReport] = []

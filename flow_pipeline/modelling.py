@@ -151,13 +151,18 @@ class Planner:
             + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
             + "] as integer[])",
         }
-        self.setting_views = setting_views(settings)
+        self._all_settings = settings
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
         self._current: dict[tuple[str, When], BuiltPartition | None] = {}
         self.refresh()
+
+    @cached_property
+    def setting_views(self) -> Mapping[str, str]:
+        """What the settings say, as views; made when they are asked for."""
+        return setting_views(self._all_settings)
 
     def refresh(self) -> None:
         """Look at the newest snapshots: what is made before what it is made of.
