@@ -41,6 +41,7 @@ from flow_pipeline.lake_views import (
     landed_views,
     list_literal,
     literal,
+    model_views_version,
     quoted,
     record_model_views,
     table_select,
@@ -172,7 +173,7 @@ class Planner:
         """
         names = [*reversed(self.project.models), IP_LOOKUP.name, LANDED_TUPLES.name]
         self._snapshots = {name: self.lake.snapshot(name) for name in names}
-        self._current.clear()
+        self._forget()
         self.__dict__.pop("_landings_by_hour", None)
 
     def refresh_for(self, whens: Iterable[When]) -> None:
@@ -196,7 +197,12 @@ class Planner:
     def look_again_at(self, name: str) -> None:
         """Take the newest snapshot of one table that this run has written; all else stays."""
         self._snapshots[name] = self.lake.snapshot(name)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was found in snapshots that are not the newest any more."""
         self._current.clear()
+        self.__dict__.pop("_files", None)
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a table as of the last refresh."""
@@ -402,17 +408,15 @@ class Planner:
 
     def _footer(self, path: Path) -> Mapping[str, Any]:
         if path not in self._footers:
-            lake_file = next(
-                file
-                for snapshot in self._snapshots.values()
-                if snapshot
-                for file in snapshot.files
-                if file.path == path
-            )
             # What else it was made of would be a burden for the files of a year.
-            footer = lake_file.footer()
+            footer = self._files[path].footer()
             self._footers[path] = {key: footer.get(key) for key in ("id", "landings")}
         return self._footers[path]
+
+    @cached_property
+    def _files(self) -> dict[Path, LakeFile]:
+        snapshots = [snapshot for snapshot in self._snapshots.values() if snapshot]
+        return {file.path: file for snapshot in snapshots for file in snapshot.files}
 
     def landings_of(self, hour: datetime) -> list[Landing]:
         """What was landed of a written hour, one for each source."""
@@ -726,7 +730,7 @@ def model_range(
     whens: Iterable[When],
     on_built: Callable[[str, When], None] = lambda _name, _when: None,
 ) -> ModelledRange:
-    """Bring hours or days up to date with one call of dbt; none if all are current.
+    """Bring hours or days up to date with one call of dbt; none if all are current, views too.
 
     `whens` are hours for grain `hour`, days for grain `day`. Failed models and tests are told in
     the result. Raises ModelError if dbt could not run at all.
@@ -735,7 +739,9 @@ def model_range(
     models = planner.project.named(grain)
     planner.refresh_for(wanted)
     stale = planner.not_current(grain, wanted)
-    if not stale:
+    views_version = planner.project.views_version(grain)
+    has_views = model_views_version(planner.lake, grain) == views_version
+    if not wanted or (not stale and has_views):
         standing = {
             model.name: tuple(
                 partition
@@ -760,9 +766,6 @@ def model_range(
     finally:
         ModelRun.current = None
         run.close()
-    # Views rest on it, and without threat feeds nothing has made it yet.
-    planner.lake.ensure_table(THREAT_ENTRIES)
-    record_model_views(planner.lake, grain, run.views)
     tests: list[TestOutcome] = []
     unbuilt: list[str] = []
     failed_tests: list[str] = []
@@ -774,6 +777,10 @@ def model_range(
         if status in ("error", "fail"):
             told = f"{found.node.name}: {(found.message or status).strip()}"
             (failed_tests if is_test else unbuilt).append(told)
+    # Views rest on it, and without threat feeds nothing has made it yet.
+    planner.lake.ensure_table(THREAT_ENTRIES)
+    # Views of what could not be built were left out, and are to be made by the next run.
+    record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}
     return ModelledRange(
         built, tuple(tests), run.failed_checks, tuple(unbuilt), tuple(failed_tests)
