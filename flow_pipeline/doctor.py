@@ -21,9 +21,10 @@ from flow_pipeline import progress
 from flow_pipeline.enrichment.asn import open_asn_database
 from flow_pipeline.enrichment.azure_ranges import open_azure_ranges
 from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.enrichment.feed_fetch import check_feed_names, feed_name
 from flow_pipeline.enrichment.networks import read_networks
 from flow_pipeline.enrichment.scanners import read_scanners
-from flow_pipeline.enrichment.threat_feeds import check_feed_names, feed_name, read_feed
+from flow_pipeline.enrichment.threat_feeds import read_feed
 from flow_pipeline.errors import (
     BlobChanged,
     BlobGone,
@@ -760,6 +761,10 @@ def _examine_reference(
             lists.append((name, told(settings)))
         except ReferenceDataError as error:
             found.append(_finding(error))
+    try:
+        settings.allowed()
+    except SettingError as error:
+        found.append(_finding(error))
     # The sample's feed is written with the sample.
     locations = () if is_to_come else settings.feed_locations
     feeds: list[FeedReport] = []

@@ -62,6 +62,7 @@ from flow_pipeline.partitions import (
     written_day_partition,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import THREAT_ENTRIES
 
@@ -151,12 +152,18 @@ class Planner:
             + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
             + "] as integer[])",
         }
+        self._all_settings = settings
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
         self._current: dict[tuple[str, When], BuiltPartition | None] = {}
         self.refresh()
+
+    @cached_property
+    def setting_views(self) -> Mapping[str, str]:
+        """What the settings say, as views; made when they are asked for."""
+        return setting_views(self._all_settings)
 
     def refresh(self) -> None:
         """Look at the newest snapshots: what is made before what it is made of.
@@ -517,7 +524,7 @@ class ModelRun:
         for name in self._specs:
             self._create_view(connection, name)
         files = _variable(LANDED_TUPLES.name)
-        for name, query in landed_views(files).items():
+        for name, query in {**landed_views(files), **self.planner.setting_views}.items():
             connection.execute(f"create or replace view {quoted(name)} as {query}")
 
     def set_variables(self, cursor: duckdb.DuckDBPyConnection, node_id: str = "") -> None:
@@ -770,6 +777,8 @@ def model_range(
         if status in ("error", "fail"):
             told = f"{found.node.name}: {(found.message or status).strip()}"
             (failed_tests if is_test else unbuilt).append(told)
+    # Views rest on it, and without threat feeds nothing has made it yet.
+    planner.lake.ensure_table(THREAT_ENTRIES)
     # Views of what could not be built were left out, and are to be made by the next run.
     record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}

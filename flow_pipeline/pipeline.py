@@ -6,7 +6,7 @@ calls; when it runs, to `defs` and `cli`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -29,7 +29,7 @@ from flow_pipeline.currency import (
 )
 from flow_pipeline.dbt_models import Grain, load_project
 from flow_pipeline.enrichment.address_facts import open_address_facts
-from flow_pipeline.enrichment.threat_feeds import check_feed_names
+from flow_pipeline.enrichment.feed_fetch import check_feed_names
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake
@@ -45,8 +45,9 @@ from flow_pipeline.partitions import (
     utc_now,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
-from flow_pipeline.threat_history import FeedState, read_history, refresh_feeds
+from flow_pipeline.threat_history import FeedState, feed_states, read_history, refresh_feeds
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,13 @@ class Pipeline:
         with open_address_facts(self.settings) as facts:
             yield ReferenceData(facts, read_history(self.lake, self.settings.feed_locations))
 
-    def refresh_feeds(self) -> list[FeedState]:
-        """Ask the threat feeds and record what changed."""
-        return refresh_feeds(self.lake, self.settings.feed_locations)
+    def refresh_feeds(self, accepted: Collection[str] = ()) -> list[FeedState]:
+        """Ask the threat feeds and record what changed; of those `accepted`, whatever they list."""
+        return refresh_feeds(self.lake, self.settings.feed_locations, accepted)
+
+    def feed_states(self) -> list[FeedState]:
+        """The threat feeds as they were when they were asked last."""
+        return feed_states(self.lake, self.settings.feed_locations)
 
     def look_up(self, hours: Sequence[datetime]) -> list[LookedUpHour]:
         """Look up the addresses of written hours."""
@@ -203,7 +208,7 @@ class Pipeline:
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""
-        publish(self.lake)
+        publish(self.lake, setting_views(self.settings))
         self.lake.vacuum_daily(timedelta(days=self.settings.keep_days))
 
     def landed(self, hours: Sequence[datetime]) -> list[Landing]:

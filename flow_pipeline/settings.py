@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flow_pipeline.enrichment.allow_list import AllowedPrefix, read_allow_list
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.schema import CONTAINERS
 
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
     networks: Path | None = None
     scanners: Path | None = None
     threat_feeds: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    allow_list: Path | None = None
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
@@ -124,7 +126,14 @@ class Settings(BaseSettings):
         return parse_hour(value) if isinstance(value, str) and value.strip() else value or None
 
     @field_validator(
-        "lake", "country_db", "asn_db", "service_tags", "networks", "scanners", mode="before"
+        "lake",
+        "country_db",
+        "asn_db",
+        "service_tags",
+        "networks",
+        "scanners",
+        "allow_list",
+        mode="before",
     )
     @classmethod
     def _read_path(cls, value: object) -> object:
@@ -153,6 +162,10 @@ class Settings(BaseSettings):
             return (str(SAMPLE_DIR / "threats.txt"),)
         return self.threat_feeds
 
+    def allowed(self) -> tuple[AllowedPrefix, ...]:
+        """The allow-list's prefixes. Raises SettingError that names each bad line."""
+        return read_allow_list(self.allow_list) if self.allow_list else ()
+
     def source_locations(self) -> list[SourceLocation]:
         """Where the blobs are, in the order named, with each account's credential.
 
@@ -176,6 +189,7 @@ def load_settings() -> Settings:
                 f"Correct the path, or leave the setting out {otherwise}",
             )
     settings.source_locations()
+    settings.allowed()
     return settings
 
 

@@ -50,6 +50,9 @@ _TABLES = (
     "top_sources_daily",
     "top_targets_daily",
     "dim_ip",
+    "threat_matches",
+    "retro_hunt",
+    "allow_listed_daily",
     "coverage_hourly",
     "coverage_gaps",
     "lag_daily",
@@ -62,6 +65,8 @@ _TABLES = (
     "blob_problems",
     "ip_lookup",
     "threat_entries",
+    "threat_feeds",
+    "allow_list",
 )
 _STORED = {"hour": "one file per event hour", "day": "one file per day"}
 _SOURCES_STORED = {
@@ -72,6 +77,8 @@ _SOURCES_STORED = {
     "blob_problems": "view of the footers of `landed_tuples`",
     "ip_lookup": "one file per written hour",
     "threat_entries": "one file per feed",
+    "threat_feeds": "view of the settings",
+    "allow_list": "view of the settings",
 }
 _TABLES_HEAD = f"""\
 {_MADE_BY}

@@ -40,7 +40,9 @@ country_database = dg.AssetSpec(
         dg.AssetCheckSpec(
             "every_feed_was_read",
             asset=THREAT_ENTRIES,
-            description="Each feed could be read just now, every line of it; a warning.",
+            description="Each feed gave a good list when it was asked last, every line of it. One "
+            "that is down, empty, no list, or suddenly ten times smaller keeps its last good "
+            "state; a warning.",
         )
     ],
 )

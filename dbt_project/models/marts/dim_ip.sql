@@ -2,7 +2,13 @@
 
 with lookups as (
 
-    select * from {{ ref('stg_ip_lookup') }}
+    select
+        lookups.*,
+        allowed.ip is not null as is_allow_listed,
+        allowed.reason as allow_list_reason
+    from {{ ref('stg_ip_lookup') }} as lookups
+    left join {{ ref('int_allow_listed') }} as allowed
+        on lookups.ip = allowed.ip
 
 ),
 
@@ -43,6 +49,8 @@ select
     asn_db,
     azure_ranges,
     scanner_list,
-    network_list
+    network_list,
+    is_allow_listed,
+    allow_list_reason
 from newest_first
 where newness = 1
