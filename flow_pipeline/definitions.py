@@ -14,6 +14,8 @@ defs = dg.Definitions(
         reference_data.threat_entries,
         reference_data.ip_lookup,
         models.dim_ip,
+        models.nic_first_contacts,
+        models.nic_first_contacts_fleet,
         models.coverage_gaps,
         models.schema_drift,
         models.hour_models,

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.schema import CONTAINERS
+from flow_pipeline.online_times import read_online_times
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 SAMPLE_DIR = Path("sample")
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     threat_feeds: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
+    online_times: Path | None = None
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
     keep_days: int = Field(default=7, ge=1, le=3650)
 
@@ -110,7 +112,7 @@ class Settings(BaseSettings):
     def _read_hour(cls, value: object) -> object:
         return parse_hour(value) if isinstance(value, str) and value.strip() else value or None
 
-    @field_validator("lake", "country_db", mode="before")
+    @field_validator("lake", "country_db", "online_times", mode="before")
     @classmethod
     def _read_path(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -158,6 +160,8 @@ def load_settings() -> Settings:
             "the path of a country database (.mmdb)",
             "Correct the path, or leave the setting out to use the bundled database",
         )
+    if settings.online_times is not None:
+        read_online_times(settings.online_times)
     settings.source_locations()
     return settings
 

@@ -19,3 +19,9 @@ cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
 {% macro busy_minutes() %}
   {{ return("30") }}
 {% endmacro %}
+
+
+{#- Where a share of the values lies below; between two values as far as the share is between them. -#}
+{% macro quantile(value, share) %}
+  {{ return("cast(percentile_cont(" ~ share ~ ") within group (order by " ~ value ~ ") as double)") }}
+{% endmacro %}

@@ -110,6 +110,18 @@ _DAY_TESTS = _tests(DAY_MODELS)
 
 # Views: there is nothing to materialise, they show what there is whenever they are asked.
 dim_ip = _spec("dim_ip", "enrichment", [dg.AssetDep(IP_LOOKUP)])
+nic_first_contacts = _spec(
+    "nic_first_contacts",
+    "summaries",
+    [
+        dg.AssetDep("nic_contacts_daily"),
+        dg.AssetDep("nic_sources_daily"),
+        dg.AssetDep("coverage_hourly"),
+    ],
+)
+nic_first_contacts_fleet = _spec(
+    "nic_first_contacts_fleet", "summaries", [dg.AssetDep("nic_first_contacts")]
+)
 coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
 schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
 
