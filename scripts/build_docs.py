@@ -51,6 +51,13 @@ _TABLES = (
     "top_targets_daily",
     "nic_first_contacts",
     "nic_first_contacts_fleet",
+    "ports_daily",
+    "services_daily",
+    "protocols_daily",
+    "new_ports",
+    "sources_daily",
+    "countries_daily",
+    "concentration_daily",
     "nic_contacts_daily",
     "nic_sources_daily",
     "dim_ip",
@@ -86,7 +93,8 @@ Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. 
 without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, of first contacts `nic_contacts_daily` and `nic_sources_daily`, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
+three summaries, the other tables of days with `_daily` in their names, but for `countries_daily`
+and `concentration_daily`, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
 are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
