@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +100,7 @@ COLUMNS = (
 NAMES = [column.split()[0] for column in COLUMNS.split(", ")]
 
 
+@cache
 def is_stranger(address: str) -> bool:
     return not any(ip_address(address) in network for network in NOT_STRANGERS)
 
