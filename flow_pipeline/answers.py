@@ -104,7 +104,7 @@ def _before_online(connection: duckdb.DuckDBPyConnection) -> list[str]:
             "online."
         )
     else:
-        sentences.append(f"The logs do not tell of any of {_count(len(machines), 'machine')}.")
+        sentences.append("The logs do not tell.")
     for _, mac, ip, seconds, probes, sources, is_exact in before[:_MACHINES_SHOWN]:
         when = "the time that you gave" if is_exact else "its first own packet"
         sentences.append(
@@ -211,18 +211,15 @@ def _where_from(connection: duckdb.DuckDBPyConnection) -> list[str]:
         f"{country or 'unknown'} ({_percent(count, total)}, {_count(number, 'source')})"
         for country, count, number in countries
     )
+    of_all = f"{_count(flows, 'flow')} from the internet"
     if malicious:
-        sentences = [
-            f"{_percent(malicious, flows)} of {_count(flows, 'flow')} from the internet came from "
-            f"{listed:,} listed of {_count(sources, 'source')}.",
-            f"Most of these flows came from {told}.",
-        ]
+        listed_of = f"{listed:,} listed of {_count(sources, 'source')}"
+        first = f"{_percent(malicious, flows)} of {of_all} came from {listed_of}."
+        sentences = [first, f"Most of these flows came from {told}."]
     else:
-        sentences = [
-            f"No threat feed listed any of {_count(sources, 'source')}, so what is malicious "
-            "cannot be told.",
-            f"Most of {_count(flows, 'flow')} from the internet came from {told}.",
-        ]
+        unlisted = f"No threat feed listed any of {_count(sources, 'source')}"
+        first = f"{unlisted}, so what is malicious cannot be told."
+        sentences = [first, f"Most of {of_all} came from {told}."]
     counts = [
         count
         for (count,) in _rows(

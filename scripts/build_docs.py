@@ -93,9 +93,9 @@ Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. 
 without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, the other tables of days with `_daily` in their names, but for `countries_daily`
-and `concentration_daily`, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
-are views. `landed_tuples` has the columns of `flow_records` and, of
+three summaries, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
+`nic_contacts_daily`, `nic_sources_daily`, and of the coverage `coverage_hourly`, `lag_daily` and
+`schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
 

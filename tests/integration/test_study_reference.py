@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,6 +168,16 @@ def first(flows: Iterable[Flow]) -> datetime | None:
     return min((flow.at for flow in flows), default=None)
 
 
+def is_too_late(
+    flows: list[Flow], outbound: list[Flow], online: datetime | None, logs_begin: datetime
+) -> bool:
+    if online is not None:
+        return online < logs_begin
+    first_record = min(flow.recorded_at for flow in flows)
+    is_alive_in_it = any(flow.recorded_at == first_record for flow in outbound)
+    return is_alive_in_it or min(flow.at for flow in flows) < logs_begin + MINUTE
+
+
 def expected_first_contacts(drawn: Drawn) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for (mac, ip), flows in groups(drawn.flows, lambda flow: (flow.mac, flow.ip)).items():
@@ -181,21 +192,14 @@ def expected_first_contacts(drawn: Drawn) -> list[tuple[Any, ...]]:
         early = [flow for flow in probes if came is None or flow.at < came]
         prober = min((f.remote for f in probes if f.at == first_probe), default=None)
         visits = sorted(flow.at for flow in probes if flow.remote == prober)
-        returned = next(
-            (b for a, b in zip(visits, visits[1:], strict=False) if b - a >= HOUR), None
-        )
+        returned = next((b for a, b in pairwise(visits) if b - a >= HOUR), None)
         seconds = None
         if came is not None and first_probe is not None:
             distance = first_probe - came
             seconds = int(abs(distance) / timedelta(seconds=1)) * (-1 if distance < 0 * HOUR else 1)
         if came is None:
             verdict = "never_online"
-        elif online is not None and online < drawn.logs_begin:
-            verdict = "logs_begin_too_late"
-        elif online is None and (
-            min(f.recorded_at for f in outbound) == min(f.recorded_at for f in flows)
-            or min(f.at for f in flows) < drawn.logs_begin + MINUTE
-        ):
+        elif is_too_late(flows, outbound, online, drawn.logs_begin):
             verdict = "logs_begin_too_late"
         elif early:
             verdict = "probed_before_online"
