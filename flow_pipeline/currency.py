@@ -6,7 +6,7 @@ Belongs here: asking it of every derived table alike. What a file is made of is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,29 +28,54 @@ class NotCurrent:
     why: str
 
 
-def models_not_current(planner: Planner, grain: Grain, since: datetime) -> list[NotCurrent]:
-    """The hours or days since a moment whose files are not current, table by table.
+@dataclass(frozen=True)
+class Currency:
+    """How many partitions of each table were looked at, and which of them are not current."""
 
-    Asked of those that flows are in, and those that there is a file of.
+    looked_at: Mapping[str, int]
+    not_current: tuple[NotCurrent, ...]
+
+    def of(self, table: str) -> Currency:
+        """What was found of one table."""
+        found = tuple(one for one in self.not_current if one.table == table)
+        return Currency({table: self.looked_at[table]}, found)
+
+
+def currency_of_models(
+    planner: Planner, grain: Grain, since: datetime, also: Iterable[When] = ()
+) -> Currency:
+    """Look at the files of hours or days since a moment, and at those of some others.
+
+    Asked of hours and days that flows are in, and of those that there is a file of.
     """
-    return [
-        NotCurrent(model.name, when, why)
-        for model in planner.project.named(grain)
-        for when in planner.known_to(model, since)
-        if (why := planner.why_not_current(model, when)) is not None
-    ]
+    others = set(also)
+    models = planner.project.named(grain)
+    whens = {model.name: {*planner.known_to(model, since), *others} for model in models}
+    return Currency(
+        {name: len(found) for name, found in whens.items()},
+        tuple(
+            NotCurrent(model.name, when, why)
+            for model in models
+            for when in sorted(whens[model.name])
+            if (why := planner.why_not_current(model, when)) is not None
+        ),
+    )
 
 
-def lookups_not_current(
-    planner: Planner, reference: ReferenceData, since: datetime
-) -> list[NotCurrent]:
-    """The written hours since a moment whose look-up is not current."""
-    return [
-        NotCurrent(IP_LOOKUP.name, hour, "; ".join(_reasons(planner, reference, hour)))
-        for hour in planner.landed_hours()
-        if hour >= since
-        and planner.lookup_id_of(hour) != lookup_id(planner.landings_of(hour), reference)
-    ]
+def currency_of_lookups(
+    planner: Planner, reference: ReferenceData, since: datetime, also: Iterable[When] = ()
+) -> Currency:
+    """Look at the look-ups of written hours since a moment, and of some others."""
+    others = set(also)
+    hours = [hour for hour in planner.landed_hours() if hour >= since or hour in others]
+    return Currency(
+        {IP_LOOKUP.name: len(hours)},
+        tuple(
+            NotCurrent(IP_LOOKUP.name, hour, "; ".join(_reasons(planner, reference, hour)))
+            for hour in hours
+            if planner.lookup_id_of(hour) != lookup_id(planner.landings_of(hour), reference)
+        ),
+    )
 
 
 def checked_since(planner: Planner) -> datetime:

@@ -101,6 +101,15 @@ class DbtProject:
                 self._add_with_what_is_below(node, names)
         return list(names)
 
+    def views_version(self, grain: Grain) -> str:
+        """Changes when the SQL of a view that shows a grain's tables, or of one below it, does."""
+        codes = [
+            self._code(node)
+            for _, node in sorted(self.manifest["nodes"].items())
+            if node["resource_type"] == "model" and self._grain_of(node) == grain
+        ]
+        return _digest([codes, self._macros()])
+
     def _grain_of(self, node: Mapping[str, Any]) -> Grain | None:
         """The grain of a table, or of a view that nothing rests on: a day's, if it shows a day."""
         if node["config"]["materialized"] == "lake":
@@ -161,15 +170,14 @@ class DbtProject:
         return parents
 
     def _version(self, node: Mapping[str, Any]) -> str:
-        macros = sorted(
+        return _digest([self._code(node), node["config"]["meta"]["lake"], self._macros()])
+
+    def _macros(self) -> list[tuple[str, str]]:
+        return sorted(
             (unique_id, macro["macro_sql"])
             for unique_id, macro in self.manifest["macros"].items()
             if macro["package_name"] == _PACKAGE
         )
-        content = json.dumps(
-            [self._code(node), node["config"]["meta"]["lake"], macros], sort_keys=True
-        )
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def _code(self, node: Mapping[str, Any]) -> list[object]:
         """The node's own code, and that of the views and seeds below it."""
@@ -179,6 +187,10 @@ class DbtProject:
             if parent is not None and parent["config"]["materialized"] != "lake":
                 below.append(self._code(parent))
         return [node["name"], node["checksum"]["checksum"], *below]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def load_project() -> DbtProject:

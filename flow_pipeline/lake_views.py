@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -204,15 +204,29 @@ def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> dict[str,
 
 
 def record_model_views(
-    lake: Lake, grain: Literal["hour", "day"], views: Sequence[tuple[str, str, str]]
+    lake: Lake,
+    grain: Literal["hour", "day"],
+    version: str,
+    views: Sequence[tuple[str, str, str]],
 ) -> None:
     """Keep the compiled SQL of dbt's views (schema, name, query), so that SQL needs no dbt.
 
-    Hours and days keep theirs apart, so that a run of one never has to write those of the other.
+    `version` is that of what they were compiled from. Hours and days keep theirs apart, so that a
+    run of one never has to write those of the other.
     """
-    if views and _recorded(lake, grain) != list(views):
-        content = json.dumps(views, indent=1).encode()
+    if views and _recorded(lake, grain) != (version, list(views)):
+        content = json.dumps({"version": version, "views": views}, indent=1).encode()
         replace_file(lake.root / _MODEL_VIEWS[grain], content)
+
+
+def model_views_version(lake: Lake, grain: Literal["hour", "day"]) -> str | None:
+    """The version of what the views were compiled from that are kept; None if there are none."""
+    return _recorded(lake, grain)[0]
+
+
+def model_view(lake: Lake, name: str) -> str | None:
+    """The query of one of dbt's views over tables alone; None if it is not kept."""
+    return {view: query for _, view, query in _model_views(lake)}.get(name)
 
 
 def publish(lake: Lake) -> Path:
@@ -254,15 +268,19 @@ def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
 
 def _model_views(lake: Lake) -> list[tuple[str, str, str]]:
     """All of dbt's views, each after those that it is made of."""
-    return [view for grain in _MODEL_VIEWS for view in _recorded(lake, grain)]
+    return [view for grain in _MODEL_VIEWS for view in _recorded(lake, grain)[1]]
 
 
-def _recorded(lake: Lake, grain: str) -> list[tuple[str, str, str]]:
+def _recorded(lake: Lake, grain: str) -> tuple[str | None, list[tuple[str, str, str]]]:
     try:
-        recorded = json.loads((lake.root / _MODEL_VIEWS[grain]).read_bytes())
+        recorded: Any = json.loads((lake.root / _MODEL_VIEWS[grain]).read_bytes())
     except FileNotFoundError:
-        return []
-    return [(schema, name, query) for schema, name, query in recorded]
+        return None, []
+    # Before they had a version, a list of the views was all there was.
+    version, views = (
+        (None, recorded) if isinstance(recorded, list) else (recorded["version"], recorded["views"])
+    )
+    return version, [(schema, name, query) for schema, name, query in views]
 
 
 def _landings(files: str | None) -> str:
@@ -298,7 +316,9 @@ def _landed_blobs(files: str | None) -> str:
             "blocks": "blob ->> 'blocks'",
             "records": "blob ->> 'records'",
             "tuples": "blob ->> 'tuples'",
-            "landed": "cast(blob ->> 'tuples' as bigint) - cast(blob ->> 'rejected' as bigint)",
+            # Counted by itself, so that tuples = landed + rejected proves something.
+            "landed": "coalesce(list_sum(map_values("
+            "cast(blob -> 'event_hours' as map(varchar, bigint)))), 0)",
             "rejected": "blob ->> 'rejected'",
             "problems": "blob ->> 'problem_count'",
             "problem_details": "nullif(cast(blob -> 'problems' as varchar), '[]')",

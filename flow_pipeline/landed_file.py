@@ -44,7 +44,7 @@ _WRITE_BATCH_ROWS = 65_536
 # A dictionary of texts comes with the rows; one of numbers would have to be made, which takes
 # longer than the compression that it saves.
 _DICTIONARY_COLUMNS = [field.name for field in ENCODED_SCHEMA if pa.types.is_dictionary(field.type)]
-# Of texts that are written plain, DuckDB 2.0 takes nulls for the one text that there is beside them.
+# Of texts that are written plain, DuckDB 2.0 takes nulls for the one text that stands beside.
 _DICTIONARY_COLUMNS.append("reject_reason")
 # By these a reader can leave out files and row groups. Rows are not sorted by any other column, so
 # for those it would be a third of the time of writing for nothing.

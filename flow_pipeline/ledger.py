@@ -29,26 +29,62 @@ _NULL = -1
 _BATCH_ROWS = 65_536
 
 
-def verify_hours(lake: Lake, hours: Sequence[datetime]) -> tuple[list[str], list[str]]:
+@dataclass
+class Verified:
+    """What was held against each other, in sums, and what disagrees.
+
+    `bytes_listed`, `bytes_read` and `tuples` are those of the manifests; `decoded` and `rejected`
+    were counted in the rows. `discrepancies` are those of the ledger, `other_columns` the files
+    whose columns are not those of the table. Both empty is how it should be.
+    """
+
+    files: int = 0
+    blobs: int = 0
+    bytes_listed: int = 0
+    bytes_read: int = 0
+    tuples: int = 0
+    decoded: int = 0
+    rejected: int = 0
+    discrepancies: list[str] = field(default_factory=list[str])
+    other_columns: list[str] = field(default_factory=list[str])
+
+    @property
+    def faults(self) -> list[str]:
+        """All that disagrees."""
+        return self.discrepancies + self.other_columns
+
+    def add(self, manifest: Manifest, found: dict[str, _BlobRows]) -> None:
+        """Hold the manifest of a file against the rows that name its blobs."""
+        self.blobs += len(manifest.blobs)
+        self.bytes_listed += sum(blob.size for blob in manifest.blobs)
+        # A footer from before this was recorded does not say how many bytes were read.
+        read = (blob.bytes_read for blob in manifest.blobs)
+        self.bytes_read += sum(count for count in read if count is not None)
+        self.tuples += manifest.tuples
+        self.decoded += sum(rows.event_hours.total() for rows in found.values())
+        self.rejected += sum(rows.rejects.total() for rows in found.values())
+        self.discrepancies += _disagreements(manifest, found)
+
+
+def verify_hours(lake: Lake, hours: Sequence[datetime]) -> Verified:
     """Hold what the manifests of some written hours say against the rows themselves.
 
     Of every blob: the bytes read are those that were listed; its rows are as many as it has tuples
     and stand together where the manifest says; as many are rejected for each reason, and decoded
-    for each event hour. Returns what disagrees: in the ledger, and in the columns. Both empty is
-    how it should be.
+    for each event hour.
     """
     snapshot = lake.existing(LANDED_TUPLES)
-    ledger: list[str] = []
-    columns: list[str] = []
+    verified = Verified()
     for hour in hours:
         for file in snapshot.files_of(written_partition(hour)):
-            manifest = read_landing(file).manifest
-            found = pq.read_schema(file.path)
-            if not found.equals(LANDED_SCHEMA):
-                columns.append(f"{file.path.name}: {found.names}")
+            verified.files += 1
+            schema = pq.read_schema(file.path)
+            # Whether a column may have nulls is a file's own affair.
+            if [(f.name, f.type) for f in schema] != [(f.name, f.type) for f in LANDED_SCHEMA]:
+                verified.other_columns.append(f"{file.path.name}: {schema.names}")
                 continue
-            ledger += _disagreements(manifest, _rows_by_blob(file.path))
-    return ledger, columns
+            verified.add(read_landing(file).manifest, _rows_by_blob(file.path))
+    return verified
 
 
 @dataclass

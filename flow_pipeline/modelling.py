@@ -41,6 +41,7 @@ from flow_pipeline.lake_views import (
     landed_views,
     list_literal,
     literal,
+    model_views_version,
     quoted,
     record_model_views,
     table_select,
@@ -738,7 +739,7 @@ def model_range(
     whens: Iterable[When],
     on_built: Callable[[str, When], None] = lambda _name, _when: None,
 ) -> ModelledRange:
-    """Bring hours or days up to date with one call of dbt; none if all are current.
+    """Bring hours or days up to date with one call of dbt; none if all are current, views too.
 
     `whens` are hours for grain `hour`, days for grain `day`. Failed models and tests are told in
     the result. Raises ModelError if dbt could not run at all.
@@ -747,7 +748,9 @@ def model_range(
     models = planner.project.named(grain)
     planner.refresh_for(wanted)
     stale = planner.not_current(grain, wanted)
-    if not stale:
+    views_version = planner.project.views_version(grain)
+    has_views = model_views_version(planner.lake, grain) == views_version
+    if not wanted or (not stale and has_views):
         standing = {
             model.name: tuple(
                 partition
@@ -772,7 +775,6 @@ def model_range(
     finally:
         ModelRun.current = None
         run.close()
-    record_model_views(planner.lake, grain, run.views)
     tests: list[TestOutcome] = []
     unbuilt: list[str] = []
     failed_tests: list[str] = []
@@ -784,6 +786,8 @@ def model_range(
         if status in ("error", "fail"):
             told = f"{found.node.name}: {(found.message or status).strip()}"
             (failed_tests if is_test else unbuilt).append(told)
+    # Views of what could not be built were left out, and are to be made by the next run.
+    record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}
     return ModelledRange(
         built, tuple(tests), run.failed_checks, tuple(unbuilt), tuple(failed_tests)

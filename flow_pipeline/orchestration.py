@@ -168,7 +168,10 @@ def _message(event: dg.DagsterEvent, stopping: Sequence[dg.AssetCheckEvaluation]
         # Dagster ends a step itself after a check that blocks, and says it with a stack trace.
         return "\n".join(
             f"{check.asset_key.to_user_string()}: the check {check.check_name} failed: "
-            + "; ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            + (
+                check.description
+                or "; ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            )
             for check in stopping
         )
     # A defect of ours, or of what we build on: it shows where it happened.

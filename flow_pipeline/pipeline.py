@@ -6,7 +6,7 @@ calls; when it runs, to `defs` and `cli`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,10 +22,10 @@ from flow_pipeline.address_lookup import (
     lookup_id,
 )
 from flow_pipeline.currency import (
-    NotCurrent,
+    Currency,
     checked_since,
-    lookups_not_current,
-    models_not_current,
+    currency_of_lookups,
+    currency_of_models,
 )
 from flow_pipeline.dbt_models import Grain, load_project
 from flow_pipeline.enrichment.country import open_country_database
@@ -178,19 +178,23 @@ class Pipeline:
                 != lookup_id(self.planner.landings_of(hour), reference)
             ]
 
-    def not_current(self, grain: Grain) -> list[NotCurrent]:
-        """Which files of the last weeks are not current, and why not, in the lake that a run saw.
+    def currency(self, grain: Grain, whens: Iterable[When] = ()) -> Currency:
+        """Which files of the last days, and of some hours or days, are not current, and why not.
 
-        Of hours the look-ups as well.
+        In the lake that the planner saw last, as a run leaves it. Of hours the look-ups as well.
         """
+        whens = list(whens)
         since = checked_since(self.planner)
-        found = models_not_current(self.planner, grain, since)
-        if grain == "hour":
-            threats = read_history(self.lake, self.settings.feed_locations)
-            with open_country_database(self.settings.country_db) as countries:
-                reference = ReferenceData(countries, threats)
-                found += lookups_not_current(self.planner, reference, since)
-        return found
+        found = currency_of_models(self.planner, grain, since, whens)
+        if grain == "day":
+            return found
+        threats = read_history(self.lake, self.settings.feed_locations)
+        with open_country_database(self.settings.country_db) as countries:
+            reference = ReferenceData(countries, threats)
+            lookups = currency_of_lookups(self.planner, reference, since, whens)
+        return Currency(
+            {**found.looked_at, **lookups.looked_at}, found.not_current + lookups.not_current
+        )
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""

@@ -1,4 +1,4 @@
-{#- Measures and their limits, one definition for all models. -#}
+{#- Measures, their limits and closed lists, one definition for all models. -#}
 
 {% macro flow_measures() %}
 cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
@@ -57,4 +57,10 @@ sum(case when is_new_flow then 1 else 0 end) as flows,
 
 {% macro burst_share() %}
   {{ return("0.05") }}
+{% endmacro %}
+
+
+{#- The encryption codes that Azure documents for VNet flow logs. -#}
+{% macro known_encryption_codes() %}
+  {{ return("'X', 'NX', 'NX_HW_NOT_SUPPORTED', 'NX_SW_NOT_READY', 'NX_NOT_ACCEPTED', 'NX_NOT_SUPPORTED', 'NX_LOCAL_DST', 'NX_FALLBACK', 'NX_ALL'") }}
 {% endmacro %}

@@ -10,10 +10,11 @@ from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import HOURS, hours_in, key_of
 from flow_pipeline.flowlog.schema import CONTAINERS
 from flow_pipeline.landing import LandedHour
-from flow_pipeline.ledger import verify_hours
+from flow_pipeline.ledger import Verified, verify_hours
 
 BLOBS = dg.AssetKey(["flow_logs", "blobs"])
 FLOW_RECORDS = dg.AssetKey(["flow_logs", "flow_records"])
+_FAULTS_SHOWN = 50
 
 blobs = dg.AssetSpec(
     BLOBS,
@@ -62,7 +63,7 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     """Land the written hours of the run."""
     with pipeline.opened() as opened:
         landed = opened.land(hours_in(context))
-        ledger, columns = verify_hours(opened.lake, [hour.hour for hour in landed])
+        verified = verify_hours(opened.lake, [hour.hour for hour in landed])
     for hour in landed:
         context.add_asset_metadata(
             _metadata(hour), asset_key=FLOW_RECORDS, partition_key=key_of(hour.hour)
@@ -76,13 +77,20 @@ def flow_records(context: dg.AssetExecutionContext, pipeline: PipelineResource):
             "bytes_read": sum(h.bytes_read for h in landed),
         },
         check_results=[
-            _check("ledger_balances", ledger),
-            _check("columns_exact", columns),
+            _check("ledger_balances", verified, verified.discrepancies, _balance(verified)),
+            _check(
+                "columns_exact",
+                verified,
+                verified.other_columns,
+                f"{verified.files:,} files have the columns of flow_records",
+            ),
             dg.AssetCheckResult(
                 asset_key=FLOW_RECORDS,
                 check_name="everything_decoded",
                 passed=not odd,
                 severity=dg.AssetCheckSeverity.WARN,
+                description=f"{sum(hour.rejected for hour in odd):,} tuples rejected, "
+                f"{sum(map(_problems, odd)):,} problems of blobs and records",
                 metadata={"report": dg.MetadataValue.md(_report(odd))},
             ),
         ],
@@ -98,7 +106,7 @@ def _metadata(hour: LandedHour) -> dict[str, object]:
         "bytes_read": hour.bytes_read,
         "bytes": hour.size,
         "rejected": hour.rejected,
-        "problems": sum(b.problem_count for m in hour.manifests for b in m.blobs),
+        "problems": _problems(hour),
         "changed": hour.changed,
     }
     if hour.rejected or hour.problems:
@@ -118,10 +126,39 @@ def _report(hours: list[LandedHour]) -> str:
     return "\n".join(lines[:200]) or "Nothing."
 
 
-def _check(name: str, discrepancies: list[str]) -> dg.AssetCheckResult:
+def _problems(hour: LandedHour) -> int:
+    return sum(blob.problem_count for manifest in hour.manifests for blob in manifest.blobs)
+
+
+def _balance(verified: Verified) -> str:
+    """What the ledger says in one line."""
+    return (
+        f"{verified.blobs:,} blobs: {verified.bytes_read:,} of {verified.bytes_listed:,} bytes "
+        f"read; {verified.tuples:,} tuples = {verified.decoded:,} rows decoded + "
+        f"{verified.rejected:,} rejected"
+    )
+
+
+def _check(name: str, verified: Verified, faults: list[str], told: str) -> dg.AssetCheckResult:
+    """One line that says what was found, the sums behind it, and the first faults one by one."""
+    shown = faults[:_FAULTS_SHOWN]
+    more = [f"and {len(faults) - len(shown):,} more"] if len(faults) > len(shown) else []
     return dg.AssetCheckResult(
         asset_key=FLOW_RECORDS,
         check_name=name,
-        passed=not discrepancies,
-        metadata={"discrepancies": discrepancies[:50]},
+        passed=not faults,
+        description="; ".join([*shown, *more]) or told,
+        metadata={
+            "files": verified.files,
+            "blobs": verified.blobs,
+            "bytes_listed": verified.bytes_listed,
+            "bytes_read": verified.bytes_read,
+            "tuples": verified.tuples,
+            "decoded": verified.decoded,
+            "rejected": verified.rejected,
+            "faults": len(faults),
+            "report": dg.MetadataValue.md(
+                "\n".join(f"- {line}" for line in [*map(code, shown), *more]) or "Nothing."
+            ),
+        },
     )

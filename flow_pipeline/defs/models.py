@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from flow_pipeline.coverage import NewForm, new_forms
-from flow_pipeline.currency import CHECKED, NotCurrent
+from flow_pipeline.currency import CHECKED, Currency
 from flow_pipeline.dbt_models import DbtProject, load_project
 from flow_pipeline.defs.landing import FLOW_RECORDS
 from flow_pipeline.defs.markdown import table
@@ -96,9 +96,10 @@ def _current_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             _CURRENT,
             asset=name,
-            description=f"Every partition of the last {CHECKED.days} days is made of exactly the "
-            "inputs that there are today, or it says why not; a warning. `flow-pipeline run` "
-            "brings older ones up to date, too.",
+            description="Every partition of the run, and of the "
+            f"{CHECKED.days} days before the newest landing, is made of exactly the inputs that "
+            "there are today, or it says why not; a warning. `flow-pipeline run` brings older "
+            "ones up to date, too.",
         )
         for name in names
     ]
@@ -157,9 +158,10 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     hours = hours_in(context)
     with pipeline.opened() as opened:
         modelled = opened.model_hours(hours)
-        not_current = opened.not_current("hour")
+        currency = opened.currency("hour", hours)
     yield from _file_check_results(modelled, HOUR_MODELS)
-    yield from _current_check_results(not_current, HOUR_MODELS)
+    # The look-ups are what the facts are made of, and have no check of their own.
+    yield _current_check_result(HOUR_MODELS[0], currency)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:
@@ -198,10 +200,11 @@ def day_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     with pipeline.opened() as opened:
         modelled = opened.model_days(days)
         tables = _top_tables(opened, modelled)
-        not_current = opened.not_current("day")
+        currency = opened.currency("day", days)
         new = new_forms(opened.lake, days)
     yield from _file_check_results(modelled, DAY_MODELS)
-    yield from _current_check_results(not_current, DAY_MODELS)
+    for name in DAY_MODELS:
+        yield _current_check_result(name, currency.of(name))
     yield _nothing_new_result(new)
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(day) for day in days}, tables)
@@ -265,29 +268,30 @@ def _file_check_results(modelled: ModelledRange, names: list[str]) -> Iterator[d
             )
 
 
-def _current_check_results(
-    not_current: Sequence[NotCurrent], names: list[str]
-) -> Iterator[dg.AssetCheckResult]:
-    """Which partitions are not current, at the table; look-ups at the hours made of them."""
-    for name in names:
-        found = [one for one in not_current if one.table == name or one.table not in names]
-        yield dg.AssetCheckResult(
-            asset_key=name,
-            check_name=_CURRENT,
-            passed=not found,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "not_current": len(found),
-                "report": dg.MetadataValue.md(
-                    table(
-                        ("table", "partition", "why"),
-                        [(one.table, key_of(one.when), one.why) for one in found],
-                    )
-                    if found
-                    else "Nothing."
-                ),
-            },
-        )
+def _current_check_result(name: str, currency: Currency) -> dg.AssetCheckResult:
+    """Which partitions are not current, and why not."""
+    found = currency.not_current
+    looked_at = [f"{count:,} partitions of {each}" for each, count in currency.looked_at.items()]
+    told = f"{' and '.join(looked_at)} looked at, {len(found):,} not current"
+    return dg.AssetCheckResult(
+        asset_key=name,
+        check_name=_CURRENT,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata={
+            "looked_at": sum(currency.looked_at.values()),
+            "not_current": len(found),
+            "report": dg.MetadataValue.md(
+                table(
+                    ("table", "partition", "why"),
+                    [(one.table, key_of(one.when), one.why) for one in found],
+                )
+                if found
+                else "Nothing."
+            ),
+        },
+    )
 
 
 def _nothing_new_result(new: Sequence[NewForm]) -> dg.AssetCheckResult:
@@ -297,6 +301,7 @@ def _nothing_new_result(new: Sequence[NewForm]) -> dg.AssetCheckResult:
         check_name=_NOTHING_NEW,
         passed=not new,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(new):,} forms of the logs that had never been seen before",
         metadata={
             "new": len(new),
             "report": dg.MetadataValue.md(

@@ -23,7 +23,7 @@ from flow_pipeline.flowlog.envelope import NAME_COLUMNS, Envelopes
 from flow_pipeline.flowlog.problems import BlobProblem, ProblemCode, ProblemLog
 from flow_pipeline.flowlog.records import RecordReader
 from flow_pipeline.flowlog.schema import ENCODED_SCHEMA, RejectReason
-from flow_pipeline.flowlog.tuple_table import BATCH_TUPLES, TupleTable
+from flow_pipeline.flowlog.tuple_table import BATCH_TUPLES, TupleTable, nullable
 from flow_pipeline.flowlog.tuples import EARLIEST_MS, latest_ms
 
 __all__ = ["BlobDecoder", "BlobPlace", "BlobProblem", "BlobSummary", "ProblemCode"]
@@ -304,11 +304,7 @@ class _WaitingRows:
 def _named(places: np.ndarray, words: pa.Array, count: int, of_rows: Any) -> pa.Array:
     if len(words) == 1 and not places.any():
         return _one(words, count)
-    codes = of_rows(places)
-    missing = codes < 0
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes, mask=missing if missing.any() else None), words
-    )
+    return pa.DictionaryArray.from_arrays(nullable(of_rows(places)), words)
 
 
 def _one(words: pa.Array, count: int) -> pa.Array:

@@ -198,11 +198,11 @@ class TupleTable:
             "tuple_no": pa.array(narrow[scan.TUPLE]),
         }
         for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
-            columns[name] = _nullable(wide[counter])
+            columns[name] = nullable(wide[counter])
         for name, (row, words) in _CODED.items():
-            columns[name] = pa.DictionaryArray.from_arrays(_nullable(narrow[row]), words)
+            columns[name] = pa.DictionaryArray.from_arrays(nullable(narrow[row]), words)
         columns["encryption"] = pa.DictionaryArray.from_arrays(
-            _nullable(narrow[scan.ENCRYPTION]), self._texts.encryption_texts()
+            nullable(narrow[scan.ENCRYPTION]), self._texts.encryption_texts()
         )
         columns["src_ip"] = self._addresses(wide[scan.SRC_IP])
         columns["dst_ip"] = self._addresses(wide[scan.DST_IP])
@@ -234,7 +234,7 @@ class TupleTable:
             used, place = np.unique(codes[is_text], return_inverse=True)
             codes[is_text] = count + place
             words = pa.concat_arrays([words, self._texts.address_texts(-2 - used)])
-        return pa.DictionaryArray.from_arrays(_nullable(codes), words)
+        return pa.DictionaryArray.from_arrays(nullable(codes), words)
 
     def reset(self) -> None:
         """Begin the next batch. A record that is being read goes on in it."""
@@ -366,10 +366,16 @@ class _Texts:
         return number
 
 
-def _nullable(codes: np.ndarray) -> pa.Array:
-    """What is negative is null."""
-    missing = codes < 0
-    return pa.array(codes, mask=missing if missing.any() else None)
+def nullable(values: np.ndarray) -> pa.Array:
+    """Integers of which the negative ones are null. The array is handed over, not copied."""
+    is_valid = values >= 0
+    missing = len(values) - int(np.count_nonzero(is_valid))
+    if not missing:
+        return pa.array(values)
+    # What PyArrow makes of a mask is the same, in ten times the time.
+    bitmap = pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [bitmap, pa.py_buffer(values)], missing)
 
 
 def _code(state: str | None) -> int:

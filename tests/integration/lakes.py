@@ -35,6 +35,15 @@ ORDERS = {
     "lag_daily": "written_date, measured, bucket",
     "schema_daily": "written_date, kind, form",
 }
+# An account is a source for each container, a folder one for all.
+_OF_THE_LOGS = {
+    "lag_daily": """(
+        select written_date, measured, bucket, sum(occurrences) as occurrences
+        from lag_daily
+        where measured = 'flow_to_record'
+        group by all
+    )"""
+}
 SUMMARIES = ("top_ports_daily", "top_sources_daily", "top_targets_daily")
 STUDY = (
     "nic_contacts_daily", "nic_sources_daily", "ports_daily", "services_daily", "protocols_daily",
@@ -95,14 +104,14 @@ def write_blobs(folder: Path, blobs: Iterable[SampleBlob]) -> list[Path]:
 
 
 def rows_of(pipeline: Pipeline, table: str) -> list[dict[str, Any]]:
-    """A table's rows in a fixed order, but for the name of the source and the time of landing."""
+    """What a table says of the logs, in a fixed order: no source's name, nor when it landed."""
+    rows = _OF_THE_LOGS.get(table, table)
     with connect(pipeline.lake) as connection:
-        found = connection.execute(f"select * from {table} order by {ORDERS[table]}")
+        found = connection.execute(f"select * from {rows} order by {ORDERS[table]}")
         names = [column[0] for column in found.description or ()]
         return [
             {n: v for n, v in zip(names, row, strict=True) if n != "source"}
             for row in found.fetchall()
-            if "record_to_landing" not in row
         ]
 
 

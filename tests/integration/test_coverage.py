@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from flow_pipeline.coverage import NewForm, new_forms
+from flow_pipeline.lake_views import record_model_views
 from flow_pipeline.landing import land_hour
 from flow_pipeline.partitions import DAY, HOUR
 from flow_pipeline.pipeline import Pipeline
 from tests.integration.lakes import (
     COVERAGE,
     DERIVED,
+    SUMMARIES,
     ask,
     bring_up_to_date,
     failures_of,
@@ -105,6 +108,18 @@ def test_gaps_are_hours_without_a_blob_between_two_with_one(covered: Pipeline) -
     ]
 
 
+def test_a_day_is_complete_through_what_was_looked_at_though_a_nic_has_no_blob(
+    covered: Pipeline,
+) -> None:
+    # Midnight was listed, and so was the hour after it. That QUIET has no blob there is a gap,
+    # and no reason to wait: one without traffic has none. The hour 2 was not listed, so 1 is open.
+    for name in SUMMARIES:
+        assert ask(covered, f"select distinct date, complete_through from {name} order by 1") == [
+            (FIRST.date(), None),
+            (SECOND.date(), SECOND + HOUR),
+        ]
+
+
 def test_lags_are_counted_in_their_buckets(covered: Pipeline) -> None:
     query = (
         "select written_date, measured, from_seconds, to_seconds, occurrences from lag_daily "
@@ -143,6 +158,42 @@ def test_what_was_not_there_on_the_first_day_is_new(covered: Pipeline) -> None:
     ]
 
 
+def test_new_forms_are_told_of_the_day_on_which_they_came_first(covered: Pipeline) -> None:
+    last = SECOND + 3 * HOUR
+    assert new_forms(covered.lake, [FIRST.date(), SECOND.date()]) == [
+        NewForm("encryption", "X", last, 1),
+        NewForm("field_count", "14", last, 1),
+        NewForm("problem", "unknown_version: flowLogVersion 9", last, 1),
+        NewForm("reject_reason", "too_many_fields", last, 1),
+    ]
+    assert new_forms(covered.lake, [FIRST.date()]) == []
+
+
+def test_a_code_that_nobody_knows_is_new_on_the_first_day_too(tmp_path: Path) -> None:
+    tuples = [flow(SECOND), flow(SECOND).replace(",NX,", ",NX_QUANTUM,")]
+    put_flows(tmp_path / "logs", *tuples, hour=SECOND)
+    pipeline = pipeline_over(tmp_path / "lake", tmp_path / "logs")
+    assert new_forms(pipeline.lake, [SECOND.date()]) == []
+    build(pipeline, [SECOND])
+    expected = [NewForm("encryption", "NX_QUANTUM", SECOND, 1)]
+    assert new_forms(pipeline.lake, [SECOND.date()]) == expected
+
+
+def test_a_view_is_made_anew_when_its_sql_changed_though_all_tables_are_current(
+    logs: Path, tmp_path: Path
+) -> None:
+    pipeline = pipeline_over(tmp_path / "lake", logs)
+    build(pipeline, LISTED)
+    before = file_names(pipeline, *DERIVED)
+    recorded = pipeline.lake.root / "views_of_days.json"
+    made = recorded.read_bytes()
+    # As an older version of the program has left it.
+    record_model_views(pipeline.lake, "day", "old", [("main", "coverage_gaps", "select 1 as n")])
+    build(pipeline, LISTED)
+    assert recorded.read_bytes() == made
+    assert file_names(pipeline, *DERIVED) == before
+
+
 def test_a_landing_that_changes_makes_the_coverage_of_its_day_stale_and_no_other(
     logs: Path, tmp_path: Path
 ) -> None:
@@ -177,4 +228,6 @@ def test_the_written_day_of_the_last_blob_of_a_day_is_covered_as_well(tmp_path: 
     ]
     forms = "select occurrences from schema_drift where kind = 'log_version'"
     assert ask(pipeline, forms) == [(2,)]
-    assert pipeline.not_current("day") == []
+    currency = pipeline.currency("day")
+    assert currency.not_current == ()
+    assert currency.looked_at == dict.fromkeys((*SUMMARIES, *COVERAGE), 2)

@@ -22,7 +22,7 @@ from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import sample_blobs
 from flow_pipeline.settings import load_settings
 from tests.definitions.code_location import load_definitions
-from tests.integration.lakes import DERIVED, file_names, write_blobs
+from tests.integration.lakes import COVERAGE, DERIVED, SUMMARIES, file_names, write_blobs
 from tests.integration.plain_count import LoggedFlow, flows_in
 from tests.unit.blobs import flow, put_flows
 
@@ -109,11 +109,21 @@ def metadata_by_partition(key: dg.AssetKey, run_id: str) -> dict[str, dict[str, 
     return found
 
 
-def checks_of(run_id: str) -> dict[str, bool]:
+def evaluations_of(run_id: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """What each check of a run found."""
     with dg.DagsterInstance.get() as instance:
         events = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     evaluations = [event.get_dagster_event().asset_check_evaluation_data for event in events]
-    return {f"{e.asset_key.to_user_string()}: {e.check_name}": e.passed for e in evaluations}
+    return {f"{e.asset_key.to_user_string()}: {e.check_name}": e for e in evaluations}
+
+
+def reported(found: dg.AssetCheckEvaluation) -> list[str]:
+    """The rows of the table that a check shows."""
+    return str(found.metadata["report"].value).splitlines()[2:]
+
+
+def checks_of(run_id: str) -> dict[str, bool]:
+    return {name: evaluation.passed for name, evaluation in evaluations_of(run_id).items()}
 
 
 def test_the_runs_stand_in_dagsters_history(ran: Ran) -> None:
@@ -169,6 +179,29 @@ def test_every_check_of_the_graph_was_made_and_passed(ran: Ran) -> None:
         f"{key.asset_key.to_user_string()}: {key.name}" for key in graph.asset_check_keys
     }
     assert set(made.values()) == {True}
+
+
+def test_a_check_says_what_it_held_against_what(ran: Ran) -> None:
+    made = evaluations_of(ran.hours.run_id) | evaluations_of(ran.days.run_id)
+    sizes = [path.stat().st_size for path in ran.logs.rglob("PT1H.json")]
+    ledger = made["flow_logs/flow_records: ledger_balances"]
+    size, rows = sum(sizes), len(ran.logged)
+    assert ledger.description == (
+        f"{len(sizes)} blobs: {size:,} of {size:,} bytes read; "
+        f"{rows:,} tuples = {rows:,} rows decoded + 0 rejected"
+    )
+    told = {name: value.value for name, value in ledger.metadata.items()}
+    assert (told["bytes_listed"], told["bytes_read"], told["blobs"]) == (size, size, len(sizes))
+    assert (told["tuples"], told["decoded"], told["rejected"]) == (rows, rows, 0)
+    # The four hours of the run, and the one before it that its first blobs have flows of, or not.
+    hours = len({*HOURS, *(each.event_hour for each in ran.logged)})
+    assert made["fct_flows: every_partition_current"].description == (
+        f"{hours} partitions of fct_flows and {len(HOURS)} partitions of ip_lookup looked at, "
+        "0 not current"
+    )
+    assert made["top_ports_daily: every_partition_current"].description == (
+        "1 partitions of top_ports_daily looked at, 0 not current"
+    )
 
 
 def test_running_again_changes_nothing(ran: Ran) -> None:
@@ -269,6 +302,51 @@ def test_a_check_that_blocks_stops_what_comes_after_it(ran: Ran) -> None:
     assert f"{rows['blob'][0]}: " in failure
     assert "Traceback" not in failure
     assert 'File "' not in failure
+
+
+def test_checks_warn_of_what_is_new_in_the_logs_and_of_what_is_not_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    monkeypatch.setenv("FLOW_SOURCES", str(logs))
+    monkeypatch.setenv("FLOW_LAKE", str(tmp_path / "lake"))
+    second = START + timedelta(days=1)
+    put_flows(logs, flow(START), hour=START)
+    put_flows(logs, flow(second).replace(",NX,", ",NX_QUANTUM,"), hour=second)
+    nothing_new = "schema_daily: nothing_new_in_the_logs"
+    assert ran_hours([START]).succeeded
+    first_day = ran_days([DAY])
+    assert evaluations_of(first_day.run_id)[nothing_new].passed
+
+    assert ran_hours([second]).succeeded
+    second_day = ran_days([second.date()])
+    assert (second_day.succeeded, second_day.failures) == (True, ())
+    made = evaluations_of(second_day.run_id)
+    assert {name for name, found in made.items() if not found.passed} == {nothing_new}
+    found = made[nothing_new]
+    assert (found.severity, found.blocking) == (dg.AssetCheckSeverity.WARN, False)
+    assert found.description == "1 forms of the logs that had never been seen before"
+    assert reported(found) == ["| `encryption` | `NX_QUANTUM` | `2025-11-02-00:00` | `1` |"]
+
+    # An hour of the first day changes and is built, the day is not: that shows from the second.
+    put_flows(logs, flow(START), flow(START), hour=START)
+    assert ran_hours([START]).succeeded
+    outcome = ran_days([second.date()])
+    assert (outcome.succeeded, outcome.failures) == (True, ())
+    made = evaluations_of(outcome.run_id)
+    warned = {name for name, found in made.items() if not found.passed} - {nothing_new}
+    assert warned == {f"{name}: every_partition_current" for name in (*SUMMARIES, *COVERAGE)}
+    found = made["top_ports_daily: every_partition_current"]
+    assert (found.severity, found.blocking) == (dg.AssetCheckSeverity.WARN, False)
+    assert found.description == "2 partitions of top_ports_daily looked at, 1 not current"
+    assert reported(found) == [
+        "| `top_ports_daily` | `2025-11-01` | `fct_flows date=2025-11-01/hour=0 is newer` |"
+    ]
+    [row] = reported(made["lag_daily: every_partition_current"])
+    assert (
+        row
+        == f"| `lag_daily` | `2025-11-01` | `the landing of 2025-11-01T00 from {logs} is newer` |"
+    )
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])

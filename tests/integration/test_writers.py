@@ -119,7 +119,7 @@ def assert_same(lake: Lake, other: Lake, hours: Sequence[datetime]) -> None:
             for each in (lake, other)
         ]
         assert ids[0] == ids[1]
-    assert verify_hours(lake, hours) == ([], [])
+    assert verify_hours(lake, hours).faults == []
 
 
 def test_two_processes_land_the_same_hour_while_it_grows(tmp_path: Path, folder: Path) -> None:

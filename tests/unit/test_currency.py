@@ -15,9 +15,10 @@ from flow_pipeline.currency import (
     CHECKED,
     NotCurrent,
     checked_since,
-    lookups_not_current,
-    models_not_current,
+    currency_of_lookups,
+    currency_of_models,
 )
+from flow_pipeline.dbt_models import Grain
 from flow_pipeline.enrichment.country import CountryDatabase, open_country_database
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.lake import Lake
@@ -65,6 +66,10 @@ def reference(lake: Lake, countries: CountryDatabase, *feeds: Path) -> Reference
 def why(planner: Planner, name: str, when: When) -> str | None:
     planner.refresh()
     return planner.why_not_current(planner.project.models[name], when)
+
+
+def not_current(planner: Planner, grain: Grain, since: datetime) -> list[NotCurrent]:
+    return list(currency_of_models(planner, grain, since).not_current)
 
 
 def test_what_was_never_built_is_told_so_and_what_was_built_is_current(
@@ -148,7 +153,9 @@ def test_a_look_up_that_is_missing_or_behind_is_told(
 
         def found(known: ReferenceData = known) -> dict[When, str]:
             planner.refresh()
-            return {one.when: one.why for one in lookups_not_current(planner, known, since)}
+            found = currency_of_lookups(planner, known, since)
+            assert found.looked_at == {"ip_lookup": 2}
+            return {one.when: one.why for one in found.not_current}
 
         assert found() == {
             MIDNIGHT: "never looked up",
@@ -189,10 +196,10 @@ def test_it_is_asked_of_hours_with_flows_and_of_those_that_were_built(
     land(lake, logs, hours=(0, 1, 2))
     planner = planner_of(lake)
     day_before = MIDNIGHT - DAY
-    assert models_not_current(planner, "hour", day_before) == [
+    assert not_current(planner, "hour", day_before) == [
         NotCurrent("fct_flows", MIDNIGHT + n * HOUR, "never built") for n in (-1, 0, 1)
     ]
-    assert models_not_current(planner, "day", day_before) == [
+    assert not_current(planner, "day", day_before) == [
         NotCurrent("top_daily", day, "never built") for day in (date(2025, 10, 31), DAY_ONE)
     ]
     build(planner, "fct_flows", MIDNIGHT + 2 * HOUR)
@@ -201,12 +208,17 @@ def test_it_is_asked_of_hours_with_flows_and_of_those_that_were_built(
     put_flows(logs, flow(MIDNIGHT + 2 * HOUR), hour=MIDNIGHT + 2 * HOUR)
     land(lake, logs, hours=(2,))
     planner.refresh()
-    assert [one.when for one in models_not_current(planner, "hour", MIDNIGHT)] == [
+    assert [one.when for one in not_current(planner, "hour", MIDNIGHT)] == [
         MIDNIGHT + HOUR,
         MIDNIGHT + 2 * HOUR,
     ]
-    # Older ones are not asked for.
-    assert models_not_current(planner, "hour", MIDNIGHT + 5 * HOUR) == []
+    # Older ones are not asked for, but for those that are named.
+    later = MIDNIGHT + 5 * HOUR
+    assert not_current(planner, "hour", later) == []
+    found = currency_of_models(planner, "hour", later, [MIDNIGHT, MIDNIGHT + HOUR])
+    assert found.looked_at == {"fct_flows": 2}
+    assert [one.when for one in found.not_current] == [MIDNIGHT + HOUR]
+    assert found.of("fct_flows") == found
     assert checked_since(planner) == MIDNIGHT + 3 * HOUR - CHECKED
 
 
@@ -222,7 +234,7 @@ def test_a_table_of_written_days_is_asked_of_the_days_that_were_landed(
         model("daily", records, grain="day"),
     )
     planner = Planner(lake, tables, Settings())
-    assert models_not_current(planner, "day", MIDNIGHT - DAY) == [
+    assert not_current(planner, "day", MIDNIGHT - DAY) == [
         NotCurrent("daily", (MIDNIGHT - DAY).date(), "never built"),
         NotCurrent("written_daily", DAY_ONE, "never built"),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flow_pipeline.dbt_models import Conservation, DbtProject
+from flow_pipeline.dbt_models import Conservation, DbtProject, Grain
 from tests.unit.manifests import model, project, seed, small_project, source_id
 
 FCT = "model.flow_pipeline.fct_flows"
@@ -125,6 +125,34 @@ def test_dbt_builds_the_models_of_a_grain_with_the_views_that_show_them_and_what
     assert set(found.selection("day")) == {
         "daily", "lag", "stg_flows", "first_seen", "stg_lookups"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "grains"),
+    [
+        ("stg_days", {"day"}),
+        ("first_seen", {"day"}),
+        ("addresses", {"hour"}),
+        ("stg_lookups", {"hour"}),
+        ("macro", {"hour", "day"}),
+        ("foreign_macro", set()),
+    ],
+)
+def test_the_views_of_a_grain_have_a_version(changed: str, grains: set[str]) -> None:
+    def views(**code: str) -> DbtProject:
+        macros = {name: code.pop(name) for name in ("macro", "foreign_macro") if name in code}
+        return project(
+            model("stg_days", source_id("flow_records"), code=code.get("stg_days", "1")),
+            model("days", "model.flow_pipeline.stg_days", grain="day"),
+            model("first_seen", "model.flow_pipeline.days", code=code.get("first_seen", "1")),
+            model("stg_lookups", source_id("ip_lookup"), code=code.get("stg_lookups", "1")),
+            model("addresses", "model.flow_pipeline.stg_lookups", code=code.get("addresses", "1")),
+            **macros,
+        )
+
+    before, after = views(), views(**{changed: "2"})
+    every: tuple[Grain, ...] = ("hour", "day")
+    assert {it for it in every if before.views_version(it) != after.views_version(it)} == grains
 
 
 def version_in(found: DbtProject) -> str:

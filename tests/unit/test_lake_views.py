@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from flow_pipeline.address_lookup import IP_LOOKUP
 from flow_pipeline.flowlog.blob_path import parse_blob_path
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.flowlog.schema import FLOW_COLUMNS, VNET_CONTAINER
-from flow_pipeline.lake import Lake, TableSpec
+from flow_pipeline.lake import FOOTER_KEY, Lake, TableSpec
 from flow_pipeline.lake_views import (
     DATABASE_NAME,
     LANDED_BLOBS_COLUMNS,
@@ -237,6 +238,21 @@ class TestLandedViews:
         )
         assert ask(lake, query) == [(True,)]
 
+    def test_a_manifest_that_does_not_add_up_shows(self, lake: Lake, folder: Path) -> None:
+        put_flows(folder, flow(HOUR - MINUTE), flow(HOUR), flow(HOUR), "bad", mac="A")
+        put_flows(folder, "bad", mac="B")
+        land(lake, folder)
+        query = "select tuples, landed, rejected from landed_blobs order by blob"
+        assert ask(lake, query) == [(4, 3, 1), (1, 0, 1)]
+        [file] = lake.existing(LANDED_TUPLES).files
+        footer = json.loads(pq.read_metadata(file.path).metadata[FOOTER_KEY])
+        footer["blobs"][0]["event_hours"].popitem()
+        table = pq.read_table(file.path, partitioning=None)
+        with pq.ParquetWriter(file.path, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer).encode()})
+        assert ask(lake, query) == [(4, 1, 1), (1, 0, 1)]
+
     def test_landings_are_told_with_blobs_and_without(self, lake: Lake, folder: Path) -> None:
         put_flows(folder, flow(HOUR), "bad", mac="A")
         put_flows(folder, flow(HOUR), mac="B")
@@ -401,17 +417,17 @@ class TestModelViews:
             ("main", "by_source", "select src_ip, count(*) as tuples from flow_records group by 1"),
             ("own schema", "doubled", "select tuples * 2 as twice from main.by_source"),
         ]
-        record_model_views(lake, "hour", views)
+        record_model_views(lake, "hour", "1", views)
         publish(lake)
         for answers in (ask, ask_published):
             assert answers(lake, "select * from by_source") == [("198.51.100.7", 2)]
             assert answers(lake, 'select twice from "own schema".doubled') == [(4,)]
 
     def test_a_run_without_views_keeps_those_that_were_recorded(self, lake: Lake) -> None:
-        record_model_views(lake, "hour", [("main", "one", "select 1 as one")])
-        record_model_views(lake, "hour", [])
+        record_model_views(lake, "hour", "1", [("main", "one", "select 1 as one")])
+        record_model_views(lake, "hour", "1", [])
         assert ask(lake, "select one from one") == [(1,)]
-        record_model_views(lake, "hour", [("main", "two", "select 2 as two")])
+        record_model_views(lake, "hour", "1", [("main", "two", "select 2 as two")])
         assert ask(lake, "select two from two") == [(2,)]
         with pytest.raises(duckdb.CatalogException):
             ask(lake, "select one from one")
@@ -421,12 +437,12 @@ class TestModelViews:
     ) -> None:
         shared = ("main", "shared", "select 1 as one")
         record_model_views(
-            lake, "day", [shared, ("main", "day", "select one + 1 as two from hour")]
+            lake, "day", "1", [shared, ("main", "day", "select one + 1 as two from hour")]
         )
-        record_model_views(lake, "hour", [shared, ("main", "hour", "select one from shared")])
+        record_model_views(lake, "hour", "1", [shared, ("main", "hour", "select one from shared")])
         assert ask(lake, "select two from day") == [(2,)]
         record_model_views(
-            lake, "hour", [shared, ("main", "hour", "select one + 5 as one from shared")]
+            lake, "hour", "1", [shared, ("main", "hour", "select one + 5 as one from shared")]
         )
         assert ask(lake, "select two from day") == [(7,)]
 

@@ -69,25 +69,33 @@ class TestVerify:
         return pq.read_table(landed, partitioning=None)
 
     def test_what_was_landed_is_in_order(self, lake: Lake, landed: Path, table: pa.Table) -> None:
-        assert verify_hours(lake, [HOUR]) == ([], [])
+        assert verify_hours(lake, [HOUR]).faults == []
         # However the rows are cut into row groups, each with dictionaries of its own.
         rewrite(landed, table)
-        assert verify_hours(lake, [HOUR]) == ([], [])
+        assert verify_hours(lake, [HOUR]).faults == []
+
+    @pytest.mark.usefixtures("landed")
+    def test_it_says_how_much_was_held_against_each_other(self, lake: Lake, folder: Path) -> None:
+        found = verify_hours(lake, [HOUR, HOUR + 60 * MINUTE])
+        size = sum(path.stat().st_size for path in folder.rglob("PT1H.json"))
+        assert (found.files, found.blobs) == (1, 2)
+        assert (found.bytes_listed, found.bytes_read) == (size, size)
+        assert (found.tuples, found.decoded, found.rejected) == (4, 3, 1)
 
     def test_an_hour_without_rows_is_in_order(self, lake: Lake, folder: Path) -> None:
         put(folder, document(), mac="A")
         land_hour(lake, [FolderSource(folder)], HOUR)
-        assert verify_hours(lake, [HOUR]) == ([], [])
+        assert verify_hours(lake, [HOUR]).faults == []
         land_hour(lake, [FolderSource(folder)], HOUR + 60 * MINUTE)
-        assert verify_hours(lake, [HOUR + 60 * MINUTE]) == ([], [])
+        assert verify_hours(lake, [HOUR + 60 * MINUTE]).faults == []
 
     def test_a_row_that_is_missing_is_found(
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, table.slice(1))
-        ledger, columns = verify_hours(lake, [HOUR])
-        assert columns == []
-        assert ledger == [
+        verified = verify_hours(lake, [HOUR])
+        assert verified.other_columns == []
+        assert verified.discrepancies == [
             f"{A}: rows (first, count) [(0, 3)] expected, [(0, 2)] found",
             f"{A}: event hours {{'2026-11-01T05': 2}} expected, {{'2026-11-01T05': 1}} found",
             f"{B}: rows (first, count) [(3, 1)] expected, [(2, 1)] found",
@@ -97,28 +105,26 @@ class TestVerify:
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, with_value(table, "blob", 3, "another"))
-        ledger, _ = verify_hours(lake, [HOUR])
-        assert ledger == [
+        assert verify_hours(lake, [HOUR]).discrepancies == [
             f"{B}: rows (first, count) [(3, 1)] expected, [] found",
             f"{B}: event hours {{'2026-11-01T05': 1}} expected, {{}} found",
             "another: 1 rows without a manifest entry",
         ]
 
     def test_a_row_without_a_blob_is_found(self, lake: Lake, landed: Path, table: pa.Table) -> None:
-        # The file's own schema forbids it, so one that allows it is no landed file.
+        # Files of before did not say that a blob is never null, and so could hold one.
         loose = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
+        rewrite(landed, loose)
+        assert verify_hours(lake, [HOUR]).faults == []
         rewrite(landed, with_value(loose, "blob", 3, None))
-        ledger, [columns] = verify_hours(lake, [HOUR])
-        assert ledger == []
-        assert columns.startswith(f"{landed.name}: ")
+        assert verify_hours(lake, [HOUR]).faults[-1] == "null: 1 rows without a manifest entry"
 
     def test_rows_that_do_not_stand_together_are_found(
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         # As many of each blob, but B's stands between those of A.
         rewrite(landed, table.take([0, 3, 1, 2]))
-        ledger, _ = verify_hours(lake, [HOUR])
-        assert ledger == [
+        assert verify_hours(lake, [HOUR]).discrepancies == [
             f"{A}: rows (first, count) [(0, 3)] expected, [(0, 1), (2, 2)] found",
             f"{B}: rows (first, count) [(3, 1)] expected, [(1, 1)] found",
         ]
@@ -127,23 +133,23 @@ class TestVerify:
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, table.take([0, 1, 2, 3, 3]))
-        ledger, _ = verify_hours(lake, [HOUR])
-        assert ledger[0] == f"{B}: rows (first, count) [(3, 1)] expected, [(3, 2)] found"
+        assert verify_hours(lake, [HOUR]).discrepancies[0] == (
+            f"{B}: rows (first, count) [(3, 1)] expected, [(3, 2)] found"
+        )
 
     def test_a_row_rejected_for_another_reason_is_found(
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, with_value(table, "reject_reason", 2, "empty"))
-        assert verify_hours(lake, [HOUR]) == (
-            [f"{A}: 1 rejected {{'too_few_fields': 1}} expected, 1 {{'empty': 1}} found"],
-            [],
-        )
+        assert verify_hours(lake, [HOUR]).faults == [
+            f"{A}: 1 rejected {{'too_few_fields': 1}} expected, 1 {{'empty': 1}} found"
+        ]
 
     def test_a_flow_in_another_event_hour_is_found(
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, with_value(table, "flow_time", 1, HOUR - SECOND))
-        [found] = verify_hours(lake, [HOUR])[0]
+        [found] = verify_hours(lake, [HOUR]).faults
         assert found.startswith(f"{A}: event hours {{'2026-11-01T05': 2}} expected, ")
         assert found.endswith(" {'2026-11-01T04': 1, '2026-11-01T05': 1} found")
 
@@ -151,19 +157,20 @@ class TestVerify:
         self, lake: Lake, landed: Path, table: pa.Table
     ) -> None:
         rewrite(landed, table, size=100, bytes_read=99)
-        assert verify_hours(lake, [HOUR])[0] == [
+        assert verify_hours(lake, [HOUR]).discrepancies == [
             f"{blob}: 100 bytes listed, 99 read" for blob in (A, B)
         ]
         # Files from before bytes were counted do not say it.
         rewrite(landed, table, size=100, bytes_read=None)
-        assert verify_hours(lake, [HOUR])[0] == []
+        assert verify_hours(lake, [HOUR]).faults == []
 
     def test_other_columns_are_found(self, lake: Lake, landed: Path, table: pa.Table) -> None:
         rewrite(landed, table.drop_columns(["mac"]))
-        ledger, [columns] = verify_hours(lake, [HOUR])
-        assert ledger == []
+        verified = verify_hours(lake, [HOUR])
+        assert verified.discrepancies == []
+        [columns] = verified.other_columns
         assert columns.startswith(landed.name)
 
     def test_only_the_hours_asked_for_are_read(self, lake: Lake, landed: Path) -> None:
         landed.write_bytes(b"broken")
-        assert verify_hours(lake, [HOUR + 60 * MINUTE]) == ([], [])
+        assert verify_hours(lake, [HOUR + 60 * MINUTE]).faults == []

@@ -95,6 +95,26 @@ def test_a_day_is_complete_through_the_first_hour_that_is_not(lake: Lake, logs: 
     assert planner.complete_through(DAY) == MIDNIGHT + 6 * HOUR
 
 
+def test_the_hour_that_is_running_is_not_complete_however_often_it_is_landed(
+    lake: Lake, logs: Path
+) -> None:
+    planner = planner_of(lake)
+    # Each ten minutes from 00:05 to 01:55, as far as its blobs are written then.
+    through: list[int | None] = []
+    for minute in range(5, 120, 10):
+        now = MIDNIGHT + minute * MINUTE
+        hours = [hour for hour in range(2) if MIDNIGHT + hour * HOUR <= now]
+        for hour in hours:
+            put_flows(logs, *[flow(now - MINUTE)] * minute, hour=MIDNIGHT + hour * HOUR)
+            land(lake, [logs], MIDNIGHT + hour * HOUR, now=now)
+        planner.refresh()
+        build_hours(planner, hours)
+        end = planner.complete_through(DAY)
+        through.append(None if end is None else end.hour)
+    # At 01:05 midnight's hour may still get a block, at 01:15 no more; that of 01:00 stays open.
+    assert through == [None] * 7 + [1] * 5
+
+
 def test_a_whole_day_is_complete_through_the_midnight_after_it(lake: Lake, logs: Path) -> None:
     for hour in range(26):
         land(lake, [logs], MIDNIGHT + hour * HOUR)

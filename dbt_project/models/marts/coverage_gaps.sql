@@ -40,12 +40,14 @@ gaps as (
 
 ),
 
+-- An hour that was listed for the last time before it had settled may have got a blob since.
 landings as (
 
     select
         source,
         {{ hour_of('written_date', 'written_hour') }} as hour_began_at
     from {{ ref('stg_landings') }}
+    where listed_at >= {{ hour_of('written_date', 'written_hour') }} + interval 70 minute
 
 )
 
@@ -55,7 +57,6 @@ select
     gaps.mac,
     gaps.gap_began_at,
     gaps.gap_ended_at,
-    -- An hour that nobody listed may well have a blob.
     cast(count(landings.hour_began_at) as integer) as hours_without_blob,
     cast(max(gaps.hours) - count(landings.hour_began_at) as integer) as hours_not_listed
 from gaps

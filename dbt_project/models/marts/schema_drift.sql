@@ -34,6 +34,10 @@ select
     features.last_seen_at,
     cast(features.days_seen as integer) as days_seen,
     cast(features.occurrences as bigint) as occurrences,
-    features.first_date > beginning.first_date as is_new
+    -- On the first day everything is new: then it is what this program does not know of.
+    features.first_date > beginning.first_date
+    or (features.kind = 'encryption' and features.form not in ({{ known_encryption_codes() }}))
+    or (features.kind = 'problem' and features.form like 'unknown_version:%')
+        as is_new
 from features
 cross join beginning
