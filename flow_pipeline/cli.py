@@ -20,6 +20,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -276,6 +277,7 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
             for row in found_table.rows:
                 table.add_row(*(Text(cell) for cell in row))
             _out.print(table)
+    _show_answers(pipeline, days)
     with open_country_database(pipeline.settings.country_db) as countries:
         _out.print(Text(f"Countries: {countries.attribution}", style="dim"))
     where = " --sample" if pipeline.settings.is_sample else ""
@@ -287,6 +289,22 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
         "  README.md     questions worth asking, and your own storage account",
         soft_wrap=True,
     )
+
+
+def _show_answers(pipeline: Any, days: list[date]) -> None:
+    from flow_pipeline.answers import answers
+
+    told = answers(pipeline.lake, days)
+    if told is None:
+        return
+    first, last = told.days[0], told.days[-1]
+    span = f"{first}" if first == last else f"{first} to {last}"
+    _out.print(f"[bold]Three answers, {span}[/bold]")
+    for answer in told.answers:
+        _out.print(Text(answer.question, style="bold"))
+        for sentence in answer.sentences:
+            _out.print(Padding(Text(_printable(sentence)), (0, 0, 0, 2), expand=False))
+    _out.print()
 
 
 def _table(title: str, columns: Sequence[str], text_columns: Sequence[str]) -> Table:

@@ -56,6 +56,7 @@ from flow_pipeline.flowlog.survey import (
 )
 from flow_pipeline.lake import LAKE_VERSION, Lake
 from flow_pipeline.landed_file import LANDED_TUPLES
+from flow_pipeline.online_times import read_online_times
 from flow_pipeline.partitions import DAY, HOUR, floor_hour, partition_hour, settled_at
 from flow_pipeline.pipeline import Pipeline, no_flow_log, written_hours
 from flow_pipeline.settings import (
@@ -276,6 +277,7 @@ def examine(
         found.append(_sample_to_come())
     containers = [container for source in examined for container in source.containers]
     lake, lake_report = _examine_lake(settings)
+    reference = _examine_reference(settings, lake, is_to_come=is_to_come)
     plan: RunPlan | None = None
     if lake_report.is_usable and not is_to_come:
         try:
@@ -296,10 +298,11 @@ def examine(
         is_sample=settings.is_sample,
         sources=tuple(examined),
         overlaps=tuple(overlaps),
-        reference=_examine_reference(settings, lake, is_to_come=is_to_come),
+        reference=reference,
         lake=lake_report,
         plan=plan,
-        other_findings=tuple(found),
+        # A plan fails by what is wrong with the reference data, too.
+        other_findings=tuple(one for one in found if one not in reference.findings),
         list_calls=overlap_budget.calls + sum(patient.list_calls for patient in patients),
         bytes_read=sum(blob.bytes_read for each in containers for blob in each.peeked),
     )
@@ -763,6 +766,8 @@ def _examine_reference(
             found.append(_finding(error))
     try:
         settings.allowed()
+        if settings.online_times is not None:
+            read_online_times(settings.online_times)
     except SettingError as error:
         found.append(_finding(error))
     # The sample's feed is written with the sample.

@@ -47,6 +47,7 @@ from flow_pipeline.lake_views import (
     table_select,
 )
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.online_times import read_online_times
 from flow_pipeline.partitions import (
     DAY,
     HOUR,
@@ -71,7 +72,11 @@ _ROW_GROUP_ROWS = 30_720
 _SOURCES = (LANDED_TUPLES, IP_LOOKUP, THREAT_ENTRIES)
 # The sources of dbt that are views of landed files.
 _OF_LANDINGS = frozenset(landed_views(None))
-_SETTING_NAMES = {"top_n": "FLOW_TOP_N", "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS"}
+_SETTING_NAMES = {
+    "top_n": "FLOW_TOP_N",
+    "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS",
+    "online_times": "FLOW_ONLINE_TIMES",
+}
 _PARTITION_TYPES = {"date": pa.date32(), "written_date": pa.date32(), "hour": pa.int32()}
 
 
@@ -153,6 +158,8 @@ class Planner:
             + "] as integer[])",
         }
         self._all_settings = settings
+        path = settings.online_times
+        self._online_times = read_online_times(path) if path is not None else {}
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
@@ -307,11 +314,23 @@ class Planner:
                 assert not isinstance(when, datetime), "only days are complete through an hour"
                 through = self.complete_through(when)
                 variables[name] = f"timestamp '{through:%Y-%m-%d %H:%M:%S}'" if through else "null"
+            elif name == "online_times":
+                assert not isinstance(when, datetime), "only days know who was online by their end"
+                variables[name] = self._online_by(day_start(when) + DAY)
             else:
                 variables[name] = self._settings[name]
         made_of["settings"] = variables
         inputs_id = hashlib.sha256(footer_bytes(made_of)).hexdigest()[:32]
         return Inputs(inputs_id, made_of, files, variables)
+
+    def _online_by(self, end: datetime) -> str:
+        """The machines that were online before a moment; later ones change nothing of a day."""
+        entries = [
+            f"{{'nic': {literal(nic)}, 'online_at': timestamp {literal(str(time))}}}"
+            for nic, time in sorted(self._online_times.items())
+            if time < end
+        ]
+        return f"[{', '.join(entries)}]"
 
     def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
         """The partition as it lies in the lake, if it is current."""

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from flow_pipeline.enrichment.allow_list import AllowedPrefix, read_allow_list
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.schema import CONTAINERS
+from flow_pipeline.online_times import read_online_times
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 SAMPLE_DIR = Path("sample")
@@ -102,6 +103,7 @@ class Settings(BaseSettings):
     allow_list: Path | None = None
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
+    online_times: Path | None = None
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
     keep_days: int = Field(default=7, ge=1, le=3650)
 
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
         "networks",
         "scanners",
         "allow_list",
+        "online_times",
         mode="before",
     )
     @classmethod
@@ -188,6 +191,8 @@ def load_settings() -> Settings:
                 f"the path of {expected}",
                 f"Correct the path, or leave the setting out {otherwise}",
             )
+    if settings.online_times is not None:
+        read_online_times(settings.online_times)
     settings.source_locations()
     settings.allowed()
     return settings

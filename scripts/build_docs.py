@@ -49,6 +49,17 @@ _TABLES = (
     "top_ports_daily",
     "top_sources_daily",
     "top_targets_daily",
+    "nic_first_contacts",
+    "nic_first_contacts_fleet",
+    "ports_daily",
+    "services_daily",
+    "protocols_daily",
+    "new_ports",
+    "sources_daily",
+    "countries_daily",
+    "concentration_daily",
+    "nic_contacts_daily",
+    "nic_sources_daily",
     "dim_ip",
     "threat_matches",
     "retro_hunt",
@@ -89,8 +100,9 @@ Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. 
 without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
-are views. `landed_tuples` has the columns of `flow_records` and, of
+three summaries, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
+`nic_contacts_daily`, `nic_sources_daily`, and of the coverage `coverage_hourly`, `lag_daily` and
+`schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
 

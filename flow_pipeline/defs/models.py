@@ -116,6 +116,21 @@ threat_matches = _spec(
 )
 retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
 allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
+nic_first_contacts = _spec(
+    "nic_first_contacts",
+    "summaries",
+    [
+        dg.AssetDep("nic_contacts_daily"),
+        dg.AssetDep("nic_sources_daily"),
+        dg.AssetDep("coverage_hourly"),
+    ],
+)
+nic_first_contacts_fleet = _spec(
+    "nic_first_contacts_fleet", "summaries", [dg.AssetDep("nic_first_contacts")]
+)
+new_ports = _spec("new_ports", "summaries", [dg.AssetDep("ports_daily")])
+countries_daily = _spec("countries_daily", "summaries", [dg.AssetDep("sources_daily")])
+concentration_daily = _spec("concentration_daily", "summaries", [dg.AssetDep("sources_daily")])
 coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
 schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
 

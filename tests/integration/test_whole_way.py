@@ -260,7 +260,7 @@ def test_doing_it_again_builds_nothing(two_days: Pipeline) -> None:
     assert {p.when for p in again.days.partitions["top_ports_daily"]} == {DAY, NEXT_DAY}
 
 
-def test_a_setting_rebuilds_only_the_summary_that_asks_for_it(
+def test_a_setting_rebuilds_only_the_summaries_that_ask_for_it(
     two_days: Pipeline, logged: list[LoggedFlow], is_listed: Callable[[str], bool]
 ) -> None:
     before = file_names(two_days, *DERIVED)
@@ -277,7 +277,9 @@ def test_a_setting_rebuilds_only_the_summary_that_asks_for_it(
     assert {test.status for test in modelled.tests} == {"pass"}
     after = file_names(changed, *DERIVED)
     assert {name for name in after if after[name] != before[name]} == {
-        f"top_ports_daily/date={day}" for day in (DAY, NEXT_DAY)
+        f"{name}/date={day}"
+        for name in ("top_ports_daily", "ports_daily", "services_daily", "protocols_daily")
+        for day in (DAY, NEXT_DAY)
     }
     assert summary(changed, "top_ports_daily", "port", "protocol") == top(
         logged,

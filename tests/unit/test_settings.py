@@ -55,6 +55,7 @@ def test_without_settings_the_sample_stands_in() -> None:
     assert settings.feed_locations == ("sample/threats.txt",)
     assert settings.start is None
     assert settings.country_db is None
+    assert settings.online_times is None
     assert (settings.top_n, settings.look_back_hours, settings.keep_days) == (20, 6, 7)
     assert settings.top_excluded_ports == frozenset()
 
@@ -131,6 +132,7 @@ def test_a_file_that_is_not_text_is_named() -> None:
         ("FLOW_NETWORKS", "no-such-file.csv"),
         ("FLOW_SCANNERS", "."),
         ("FLOW_COUNTRY_DB", "https://example.org/country.mmdb"),
+        ("FLOW_ONLINE_TIMES", "no-such-file.csv"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(
@@ -455,6 +457,7 @@ def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path
         path = tmp_path / Path(file).name
         path.touch()
         text = text.replace(file, str(path))
+    (tmp_path / "online.csv").write_text("nic,online_at\n", encoding="utf-8")
     text = text.replace("/srv/flow-logs", str(tmp_path))
     Path(".env").write_text(text, encoding="utf-8")
     settings = load_settings()
