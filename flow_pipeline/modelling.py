@@ -173,7 +173,7 @@ class Planner:
         """
         names = [*reversed(self.project.models), IP_LOOKUP.name, LANDED_TUPLES.name]
         self._snapshots = {name: self.lake.snapshot(name) for name in names}
-        self._current.clear()
+        self._forget()
         self.__dict__.pop("_landings_by_hour", None)
 
     def refresh_for(self, whens: Iterable[When]) -> None:
@@ -197,7 +197,12 @@ class Planner:
     def look_again_at(self, name: str) -> None:
         """Take the newest snapshot of one table that this run has written; all else stays."""
         self._snapshots[name] = self.lake.snapshot(name)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was found in snapshots that are not the newest any more."""
         self._current.clear()
+        self.__dict__.pop("_files", None)
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a table as of the last refresh."""
@@ -415,17 +420,15 @@ class Planner:
 
     def _footer(self, path: Path) -> Mapping[str, Any]:
         if path not in self._footers:
-            lake_file = next(
-                file
-                for snapshot in self._snapshots.values()
-                if snapshot
-                for file in snapshot.files
-                if file.path == path
-            )
             # What else it was made of would be a burden for the files of a year.
-            footer = lake_file.footer()
+            footer = self._files[path].footer()
             self._footers[path] = {key: footer.get(key) for key in ("id", "landings")}
         return self._footers[path]
+
+    @cached_property
+    def _files(self) -> dict[Path, LakeFile]:
+        snapshots = [snapshot for snapshot in self._snapshots.values() if snapshot]
+        return {file.path: file for snapshot in snapshots for file in snapshot.files}
 
     def landings_of(self, hour: datetime) -> list[Landing]:
         """What was landed of a written hour, one for each source."""
