@@ -35,22 +35,32 @@ lengths as (
 ),
 
 -- Equality finds the prefixes of an address: one key for each length that there is.
-matched as (
+keys as (
 
     select
         addresses.ip,
+        lengths.bits_count,
+        substr(addresses.bits, 1, lengths.bits_count) as fixed_bits
+    from addresses
+    cross join lengths
+
+),
+
+matched as (
+
+    select
+        keys.ip,
         prefixes.prefix,
         prefixes.reason,
         row_number() over (
-            partition by addresses.ip
+            partition by keys.ip
             order by prefixes.bits_count desc
         ) as place
-    from addresses
-    cross join lengths
+    from keys
     inner join prefixes
         on
-            lengths.bits_count = prefixes.bits_count
-            and substr(addresses.bits, 1, lengths.bits_count) = prefixes.fixed_bits
+            keys.bits_count = prefixes.bits_count
+            and keys.fixed_bits = prefixes.fixed_bits
 
 )
 

@@ -59,11 +59,22 @@ public_addresses as (
         on addresses.ip = seen.ip
     where {{ is_public_bits('addresses.bits') }}
 
-)
+),
 
 -- Equality finds the entries of an address: one key for each length that there is.
+keys as (
+
+    select
+        public_addresses.ip,
+        lengths.bits_count,
+        substr(public_addresses.bits, 1, lengths.bits_count) as fixed_bits
+    from public_addresses
+    cross join lengths
+
+)
+
 select
-    public_addresses.ip,
+    keys.ip,
     prefixes.feed,
     prefixes.feed_rank,
     prefixes.entry,
@@ -71,9 +82,8 @@ select
     prefixes.listed_from,
     prefixes.listed_to,
     prefixes.threat_type
-from public_addresses
-cross join lengths
+from keys
 inner join prefixes
     on
-        lengths.bits_count = prefixes.bits_count
-        and substr(public_addresses.bits, 1, lengths.bits_count) = prefixes.fixed_bits
+        keys.bits_count = prefixes.bits_count
+        and keys.fixed_bits = prefixes.fixed_bits
