@@ -459,6 +459,8 @@ def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path
         text = text.replace(file, str(path))
     (tmp_path / "online.csv").write_text("nic,online_at\n", encoding="utf-8")
     text = text.replace("/srv/flow-logs", str(tmp_path))
+    (tmp_path / "allowed.csv").write_text("prefix,reason\n198.51.100.7,scanner\n")
+    text = text.replace("/etc/flow-pipeline/allowed.csv", str(tmp_path / "allowed.csv"))
     Path(".env").write_text(text, encoding="utf-8")
     settings = load_settings()
     assert [type(location) for location in settings.source_locations()] == [
@@ -471,3 +473,4 @@ def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path
     assert (secret_of(first) or "").startswith("sv=")
     assert settings.top_excluded_ports == {22, 3389}
     assert len(settings.threat_feeds) == 2
+    assert [allowed.prefix for allowed in settings.allowed()] == ["198.51.100.7"]
