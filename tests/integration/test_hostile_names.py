@@ -92,7 +92,7 @@ def files_below(directory: Path) -> set[str]:
 
 
 IN_A_LAKE = re.compile(
-    r"(lake\.json|views\.json|flows\.duckdb"
+    r"(lake\.json|views(_of_days)?\.json|flows\.duckdb"
     r"|\w+(/_delta_log(/\d+\.json)?|(/(written_)?date=2025-11-0\d(/(written_)?hour=\d+)?)?"
     r"(/[0-9a-f]{32}\.parquet)?))"
 )

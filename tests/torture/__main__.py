@@ -7,6 +7,7 @@ Exit status 0 if there was no difference, 1 if there was one; its lake is left a
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import time
 from datetime import datetime
@@ -35,6 +36,12 @@ def main(
     scratch: Annotated[Path, typer.Option(help="Where lakes and logs lie.")] = SCRATCH,
 ) -> None:
     """Kill runs, let them race, break what they read; hold each lake to an undisturbed one."""
+    names = parts or list(_Part)
+    if _Part["fuzz"] in names and importlib.util.find_spec("atheris") is None:
+        raise typer.BadParameter(
+            "fuzz needs atheris, which `make torture` installs on Linux on x86-64 and which is "
+            "there for no other: name the other parts"
+        )
     seed = int(time.time()) if seed is None else seed
     _console.print(f"seed {seed}")
     table = Table(box=box.SIMPLE_HEAD, title=f"Torture, seed {seed}", title_justify="left")
@@ -44,7 +51,7 @@ def main(
         )
     told: list[str] = []
     has_failed = False
-    for name in parts or list(PARTS):
+    for name in names:
         directory = scratch / f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}"  # noqa: DTZ005 - a name
         directory.mkdir(parents=True)
         began = time.monotonic()
@@ -52,10 +59,12 @@ def main(
             outcome = PARTS[name](directory, seed, SHORT if short else LONG, _say)
             differences = "0"
             shutil.rmtree(directory)
-        except Difference as difference:
+        except Exception as error:  # noqa: BLE001 - a reader's error is a difference, too
             has_failed = True
             outcome, differences = Outcome("stopped at the first difference", ()), "1"
-            _console.print(Text(f"{name}, in {directory}:\n{difference}", style="red"))
+            if not isinstance(error, Difference):
+                _console.print_exception()
+            _console.print(Text(f"{name}, in {directory}:\n{error}", style="red"))
         minutes = f"{(time.monotonic() - began) / 60:.1f}"
         table.add_row(name, outcome.done, differences, minutes)
         told += [f"{name}: {detail}" for detail in outcome.details]

@@ -1,7 +1,7 @@
 """The parts of the torture, and how much of each there is in the long and in the short form.
 
-Belongs here: over which lakes runs are killed and let race, and the programs that are called for
-the rest. What a part does is in `kills`, `races`, `fuzz_decoder` and the tests of faults.
+Belongs here: over which lakes runs are killed and let race, and what a part tells. What it does is
+in `kills`, `races`, `fuzz_decoder` and the tests of faults.
 """
 
 from __future__ import annotations
@@ -14,12 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.emulator import emulator
+from tests.torture.fuzz_decoder import fuzz_decoder
 from tests.torture.growing_logs import Account, Folders, Store
 from tests.torture.kills import KillTally, kill_runs
 from tests.torture.races import RaceTally, race_runs
 from tests.torture.runs import PROJECT_DIR, Difference
 
 Say = Callable[[str], None]
+
+# A storage account that answers badly, a full disk, blobs that vanish, names that mean harm, and
+# documents too large for memory.
+FAULT_TESTS = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in (
+        "faults",
+        "fault_commands",
+        "disk_full",
+        "retention",
+        "hostile_names",
+        "hostile_sizes",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -96,15 +111,28 @@ def races(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
 
 
 def faults(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
-    """Faults between the program and a storage account, which are tests like others."""
-    return _called("pytest", "-q", "--no-header", "tests/integration/test_faults.py")
+    """Faults between the program and a storage account: tests like others. Raises Difference."""
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", *FAULT_TESTS]
+    ended = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise Difference(f"{ended.stdout}\n{ended.stderr}".strip())
+    return Outcome(ended.stdout.strip().splitlines()[-1].strip("= "), ())
 
 
 def fuzz(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
-    """Documents that a fuzzer makes, decoded and compared with the reference."""
-    inputs, seconds = str(amounts.fuzz_inputs), str(amounts.fuzz_seconds)
-    options = ["--inputs", inputs, "--seconds", seconds, "--seed", str(seed)]
-    return _called("tests.torture.fuzz_decoder", *options)
+    """Documents that a fuzzer makes, decoded and compared with the reference. Raises Difference."""
+    limits = amounts.fuzz_inputs, amounts.fuzz_seconds
+    tallies = fuzz_decoder(directory, seed, *limits, say).items()
+    inputs = sum(tally.inputs for _, tally in tallies)
+    return Outcome(
+        f"{inputs:,} inputs",
+        tuple(
+            f"{mode}: {tally.inputs:,} inputs, {tally.tuples:,} tuples of which {tally.rejected:,} "
+            f"rejected, {tally.problems:,} problems; slowest {tally.slowest_ms:.0f} ms, "
+            f"peak memory {tally.memory_mb:.0f} MB"
+            for mode, tally in tallies
+        ),
+    )
 
 
 PARTS: dict[str, Callable[[Path, int, Amounts, Say], Outcome]] = {
@@ -128,16 +156,6 @@ def _lakes(directory: Path, amounts: Amounts, say: Say) -> Iterator[tuple[str, P
         with emulator(place) as account:
             credential = {f"FLOW_CREDENTIAL_{account.account.upper()}": account.key}
             yield name, place, Account(account.service, account.endpoint, credential)
-
-
-def _called(module: str, *arguments: str) -> Outcome:
-    """Another program, whose last line says what it did; raises Difference with all if it fails."""
-    command = [sys.executable, "-m", module, *arguments]
-    ended = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise Difference(f"{ended.stdout}\n{ended.stderr}".strip())
-    *before, last = ended.stdout.strip().splitlines()
-    return Outcome(last.strip("= "), tuple(before) if module.startswith("tests.") else ())
 
 
 def _listed(counts: Counter[str]) -> str:

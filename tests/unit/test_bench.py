@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from packaging.requirements import Requirement
 from rich.console import Console
 
 from bench import agreement, bounded, floor, report
@@ -277,20 +275,3 @@ def test_memory_is_held_against_its_bound(peak: int, verdict: str, scratch: Path
     [row] = rows(make(scratch, Layout.NSG2, Shape.DOCUMENT, TUPLES), landing=(1.0,))
     row.measurements = [replace(ONE, peak_rss=peak)]
     assert line_of(shown(bounded.table([row])), "nsg2, document")[-1] == verdict
-
-
-# --- what it needs -------------------------------------------------------------------------------
-
-
-def test_what_it_needs_is_locked_beside_the_lock_and_not_in_it(project_dir: Path) -> None:
-    groups = tomllib.loads((project_dir / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    locked = (project_dir / "bench/requirements.txt").read_text("utf-8")
-    main = (project_dir / "requirements.txt").read_text("utf-8")
-    pins = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) \\$", locked, re.MULTILINE))
-    for requirement in map(Requirement, groups["bench"]):
-        assert pins[requirement.name] in requirement.specifier
-        assert f"\n{requirement.name}==" not in main
-    assert len(re.findall(r"^[a-z0-9-]+==[^\n]*\n    --hash=sha256:", locked, re.MULTILINE)) == len(
-        pins
-    )
-    assert "://" not in locked

@@ -129,6 +129,22 @@ def test_the_lock_holds_what_is_declared(lock: str, declared: dict[str, list[Req
             assert version in requirement.specifier, f"{requirement}: {version} is locked"
 
 
+@pytest.mark.parametrize(
+    ("group", "file"),
+    [("bench", "bench/requirements.txt"), ("torture", "tests/torture/requirements.txt")],
+)
+def test_what_one_target_needs_is_locked_beside_the_lock_and_not_in_it(
+    group: str, file: str, lock: str, pyproject: dict[str, Any], project_dir: Path
+) -> None:
+    beside = (project_dir / file).read_text(encoding="utf-8")
+    pins = dict(re.split("==|[ ;]", block)[:2] for block in locked_blocks(beside))
+    for requirement in map(Requirement, pyproject["dependency-groups"][group]):
+        assert pins[requirement.name] in requirement.specifier
+        assert f"\n{requirement.name}==" not in lock
+    assert all("--hash=sha256:" in block for block in locked_blocks(beside))
+    assert "://" not in beside
+
+
 def test_both_lines_of_duckdb_are_admitted(declared: dict[str, list[Requirement]]) -> None:
     [duckdb] = [requirement for requirement in declared["run"] if requirement.name == "duckdb"]
     assert all(Version(version) in duckdb.specifier for version in ("1.5.5", "2.0.0"))
