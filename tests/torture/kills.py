@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flow_pipeline.partitions import HOUR, hours_between
+from tests.integration.lakes import COVERAGE, SUMMARIES
 from tests.torture.growing_logs import ADDRESSES, LISTED, GrowingLogs, Store
 from tests.torture.look import assert_same, commits, judge, look
 from tests.torture.runs import Command, Difference, Job, Workers
@@ -37,9 +38,7 @@ _STAGES = {
     "landed_tuples": "while landing",
     "ip_lookup": "between landing and dbt",
     "fct_flows": "while dbt built hours",
-    "top_ports_daily": "while dbt built days",
-    "top_sources_daily": "while dbt built days",
-    "top_targets_daily": "while dbt built days",
+    **dict.fromkeys((*SUMMARIES, *COVERAGE), "while dbt built days"),
 }
 
 
