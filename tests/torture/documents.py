@@ -18,6 +18,9 @@ SECONDS = 1793509200  # 2026-11-01T05:00:00Z
 
 T = TypeVar("T")
 
+# A document in more pieces than this takes long, and meets nothing else.
+_MOST_EDGES = 64
+
 
 class Choices(Protocol):
     """Whoever decides."""
@@ -581,8 +584,8 @@ class _Writer:
         if kind < 6:
             return lambda _: []
         if kind == 15:
-            step = 1 + self._below(16)
-            return lambda size: list(range(step, size, step))
+            step, first = 1 + self._below(16), self._below(65_536)
+            return lambda size: _many_edges(size, step, first)
         places = [self._below(65_536) for _ in range(1 + self._below(4))]
         return lambda size: sorted({place % size for place in places} - {0}) if size else []
 
@@ -910,6 +913,12 @@ class _Writer:
                 return [*fields[at:], *fields[:at]]
             case _:
                 return [*fields[:at], self._pick(self._pick(odd)), *fields[at + 1 :]]
+
+
+def _many_edges(size: int, step: int, first: int) -> list[int]:
+    """Pieces of `step` bytes, from some byte on."""
+    start = 1 + first % size if size else 0
+    return list(range(start, min(size, start + step * _MOST_EDGES), step))
 
 
 def _shortest(character: str) -> str:

@@ -35,7 +35,7 @@ class Mode(NamedTuple):
     share: float
 
 
-MODES = (Mode("compiled", "0", 0.75), Mode("plain Python", "1", 0.25))
+MODES = (Mode("compiled", "0", 0.9), Mode("plain Python", "1", 0.1))
 # What Numba compiles must not be instrumented: the calls that are put in cannot be compiled.
 COMPILED_MODULES = ("flow_pipeline.flowlog.scan",)
 SEEDS = 200
