@@ -1,16 +1,16 @@
 """Looking up addresses: for each written hour, what was known of every address in its flows.
 
-Belongs here: building `ip_lookup`. A row holds an address, its country and the threat entry that
-listed it, for a span of time in which the same was known of it: nearly always one row an address,
-more only where a feed changed during those hours. So a flow is judged by what was known when it
-happened, with one join by equality.
+Belongs here: building `ip_lookup`. A row holds an address, what is known of it (its class, country,
+network and so on) and the threat entry that listed it, for a span of time in which the same was
+known of it: nearly always one row an address, more only where a feed changed during those hours. So
+a flow is judged by what was known when it happened, with one join by equality.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flow_pipeline.enrichment.country import CountryDatabase
+from flow_pipeline.enrichment.address_facts import AddressFacts, Facts
 from flow_pipeline.enrichment.threat_feeds import ThreatSpan
 from flow_pipeline.errors import LakeBusy
 from flow_pipeline.lake import (
@@ -36,22 +36,41 @@ from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
 from flow_pipeline.partitions import Partition, utc_now, written_partition
 from flow_pipeline.threat_history import ThreatHistory
 
-LOOKUP_COLUMNS = pa.schema(
+# As `address_facts` gives them.
+_FACTS: tuple[tuple[str, pa.DataType], ...] = (
+    ("address_class", pa.string()),
+    ("country", pa.string()),
+    ("asn", pa.int64()),
+    ("organisation", pa.string()),
+    ("azure_region", pa.string()),
+    ("azure_service", pa.string()),
+    ("scanner", pa.string()),
+    ("network", pa.string()),
+    ("network_kind", pa.string()),
+    ("network_region", pa.string()),
+    ("vnet", pa.string()),
+)
+# When a look-up was made, and of what: the same in all its rows.
+_MADE_OF: tuple[tuple[str, pa.DataType], ...] = (
+    ("looked_up_at", pa.timestamp("ms")),
+    ("country_db", pa.string()),
+    ("asn_db", pa.string()),
+    ("azure_ranges", pa.string()),
+    ("scanner_list", pa.string()),
+    ("network_list", pa.string()),
+)
+_KNOWN = pa.schema(
     [
         ("ip", pa.string()),
-        ("country", pa.string()),
+        *_FACTS,
         ("threat_feed", pa.string()),
         ("threat_entry", pa.string()),
         ("threat_type", pa.string()),
         ("valid_from", pa.timestamp("ms")),
         ("valid_to", pa.timestamp("ms")),
-        ("looked_up_at", pa.timestamp("ms")),
-        ("country_db", pa.string()),
     ]
 )
-_KNOWN = pa.schema(
-    [field for field in LOOKUP_COLUMNS if field.name not in ("looked_up_at", "country_db")]
-)
+LOOKUP_COLUMNS = pa.schema([*_KNOWN, *(pa.field(*each) for each in _MADE_OF)])
 IP_LOOKUP = TableSpec(
     "ip_lookup",
     LOOKUP_COLUMNS.append(pa.field("written_date", pa.date32())).append(
@@ -61,7 +80,7 @@ IP_LOOKUP = TableSpec(
 )
 
 # Part of every look-up's id: raise it when the same inputs would give other rows.
-LOOKUP_VERSION = 1
+LOOKUP_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -81,29 +100,30 @@ class ReferenceData:
     # Some hundred megabytes; then it forgets, for a long backfill meets more than memory holds.
     _REMEMBERED_ROWS = 2_000_000
 
-    def __init__(self, countries: CountryDatabase, threats: ThreatHistory) -> None:
-        self.countries = countries
+    def __init__(self, facts: AddressFacts, threats: ThreatHistory) -> None:
+        self.facts = facts
         self.threats = threats
         self._remembered = _KNOWN.empty_table()
 
     def rows_of(self, addresses: pa.Array) -> pa.Table:
         """What is known of distinct addresses: rows whose spans cover all time, sorted by address.
 
-        Columns are those of LOOKUP_COLUMNS but for when and in what they were looked up.
+        Columns are those of LOOKUP_COLUMNS but for when they were looked up, and in what.
         """
         remembered = pc.is_in(addresses, value_set=self._remembered["ip"].combine_chunks())
         new = addresses.filter(pc.invert(remembered)).to_pylist()
         if self._remembered.num_rows > self._REMEMBERED_ROWS:
             self._remembered, new = _KNOWN.empty_table(), addresses.to_pylist()
         rows = [
-            (address, self.countries.country_of(address), span)
+            (address, facts, span)
             for address in new
+            for facts in (self.facts.facts_of(address),)
             for span in _filled(self.threats.matcher.spans_of(address))
         ]
         found = pa.table(
             [
                 [address for address, _, _ in rows],
-                [country for _, country, _ in rows],
+                *([facts[no] for _, facts, _ in rows] for no in range(len(Facts._fields))),
                 [span.feed or None for _, _, span in rows],
                 [span.entry or None for _, _, span in rows],
                 [span.threat_type for _, _, span in rows],
@@ -127,7 +147,7 @@ class ReferenceData:
             ),
             default=None,
         )
-        applied = [LOOKUP_VERSION, self.countries.version, self.threats.version_at(latest)]
+        applied = [LOOKUP_VERSION, self.facts.version, self.threats.version_at(latest)]
         return hashlib.sha256(footer_bytes({"applied": applied})).hexdigest()[:16]
 
 
@@ -205,16 +225,16 @@ def _write(
     now: datetime,
 ) -> LookedUpHour:
     addresses = _distinct_addresses(landings)
-    known = reference.rows_of(addresses)
-    table = known.append_column(
-        LOOKUP_COLUMNS.field("looked_up_at"),
-        pa.repeat(pa.array([now], pa.timestamp("ms"))[0], len(known)),
-    ).append_column(
-        LOOKUP_COLUMNS.field("country_db"), pa.repeat(reference.countries.version, len(known))
-    )
+    known = table = reference.rows_of(addresses)
+    made_of = {"looked_up_at": now, **asdict(reference.facts.versions)}
+    for name, data_type in _MADE_OF:
+        value = pa.scalar(made_of[name], data_type)
+        table = table.append_column(LOOKUP_COLUMNS.field(name), pa.repeat(value, len(known)))
     listed = len(pc.unique(known.filter(pc.is_valid(known["threat_feed"]))["ip"]))
     counts = {"addresses": len(addresses), "listed": listed}
-    footer = {"id": _id_of(inputs), **inputs, **counts}
+    # The id has them in `reference`, from which nobody can read what has changed.
+    facts = {"facts": asdict(reference.facts.versions)}
+    footer = {"id": _id_of(inputs), **inputs, **facts, **counts}
     path = target.stage(partition)
     with (
         staging(path),

@@ -1,4 +1,4 @@
-"""The command line: `flow-pipeline generate | run | sql | doctor | dev`.
+"""The command line: `flow-pipeline generate | run | sql | feeds | doctor | dev`.
 
 Belongs here: options, progress bars, tables, exit codes. What a command does belongs to the
 modules that it calls. Exit code 0: done; 1: something failed; 2: a setting or an option is wrong.
@@ -20,6 +20,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -133,6 +134,32 @@ def sql(
 
 
 @app.command()
+def feeds(
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="Take what this feed lists now, however little. May be repeated."),
+    ] = None,
+    sample: _Sample = False,
+) -> None:
+    """Show the threat feeds: how many entries, since when, and what is wrong with the last answer.
+
+    Asks none of them but those to accept: a list that is suddenly ten times smaller, or empty, is
+    not taken before somebody says that it is meant to be so.
+    """
+    from flow_pipeline.pipeline import Pipeline
+
+    pipeline = Pipeline.open(_settings(sample))
+    if accept:
+        _accept_feeds(pipeline, accept)
+    table = _table("", ("feed", "entries", "changed", "asked"), ("feed",))
+    for state in pipeline.feed_states():
+        asked, changed = _minute(state.asked_at), _minute(state.changed_at)
+        table.add_row(Text(_printable(state.feed)), f"{state.entries:,}", changed, asked)
+    _out.print(table)
+    _show_feed_failures(pipeline)
+
+
+@app.command()
 def doctor(sample: _Sample = False) -> None:
     """Say what is wrong with sources and settings, and what a run would do, before anything runs.
 
@@ -242,6 +269,7 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
     )
     _out.print(overview)
     _show_problems(blobs)
+    _show_feed_failures(pipeline)
     for name in SUMMARIES:
         # Of several days the newest that has any flow: one screen is what a person reads.
         for found_table in top_rows(pipeline.lake, name, days, _TOP_SHOWN)[-1:]:
@@ -249,6 +277,7 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
             for row in found_table.rows:
                 table.add_row(*(Text(cell) for cell in row))
             _out.print(table)
+    _show_answers(pipeline, days)
     with open_country_database(pipeline.settings.country_db) as countries:
         _out.print(Text(f"Countries: {countries.attribution}", style="dim"))
     where = " --sample" if pipeline.settings.is_sample else ""
@@ -260,6 +289,22 @@ def _show_result(pipeline: Any, landed: list[datetime], days: list[date]) -> Non
         "  README.md     questions worth asking, and your own storage account",
         soft_wrap=True,
     )
+
+
+def _show_answers(pipeline: Any, days: list[date]) -> None:
+    from flow_pipeline.answers import answers
+
+    told = answers(pipeline.lake, days)
+    if told is None:
+        return
+    first, last = told.days[0], told.days[-1]
+    span = f"{first}" if first == last else f"{first} to {last}"
+    _out.print(f"[bold]Three answers, {span}[/bold]")
+    for answer in told.answers:
+        _out.print(Text(answer.question, style="bold"))
+        for sentence in answer.sentences:
+            _out.print(Padding(Text(_printable(sentence)), (0, 0, 0, 2), expand=False))
+    _out.print()
 
 
 def _table(title: str, columns: Sequence[str], text_columns: Sequence[str]) -> Table:
@@ -297,10 +342,39 @@ def _show_problems(blobs: list[Any]) -> None:
         _out.print(f"  … and {len(lines) - _PROBLEMS_SHOWN} more")
 
 
+def _accept_feeds(pipeline: Any, names: Sequence[str]) -> None:
+    known = [state.feed for state in pipeline.feed_states()]
+    for name in names:
+        if name not in known:
+            raise SettingError(
+                "--accept",
+                f"no threat feed is called {name}",
+                f"one of {', '.join(known)}" if known else "a feed in FLOW_THREAT_FEEDS",
+                "`flow-pipeline feeds` lists them",
+            )
+    for state in pipeline.refresh_feeds(names):
+        if state.feed in names and state.failure is None:
+            _out.print(Text(f"{_printable(state.feed)}: {state.entries:,} entries taken"))
+
+
+def _show_feed_failures(pipeline: Any) -> None:
+    failed = [state for state in pipeline.feed_states() if state.failure]
+    if failed:
+        _out.print("[bold yellow]Not every threat feed could be read[/bold yellow]; flags stand")
+    for state in failed:
+        since = f" (its state of {_minute(state.changed_at)} UTC stands)"
+        _out.print(Text("  " + _printable(str(state.failure)) + since), soft_wrap=True)
+
+
+def _minute(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
+
+
 def _show_diagnosis(diagnosis: Diagnosis) -> None:
     for source in diagnosis.sources:
         _show_source(source, diagnosis.now)
     lines = [("countries", diagnosis.reference.country_database or "none")]
+    lines += diagnosis.reference.lists
     for feed in diagnosis.reference.feeds:
         read = "not read" if feed.entries is None else f"{feed.entries:,} entries"
         told = "a web address, which is not asked here" if feed.is_url else read
@@ -443,8 +517,10 @@ def _sql(settings: Settings, query: str, as_csv: bool) -> None:
 
     from flow_pipeline.lake import Lake
     from flow_pipeline.lake_views import connect
+    from flow_pipeline.setting_views import setting_views
 
-    with connect(Lake.open_to_read(settings.lake_dir)) as connection:
+    lake = Lake.open_to_read(settings.lake_dir)
+    with connect(lake, setting_views(settings)) as connection:
         try:
             result = connection.execute(query)
             columns = [column[0] for column in result.description or ()]

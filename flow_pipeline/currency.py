@@ -7,7 +7,7 @@ Belongs here: asking it of every derived table alike. What a file is made of is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from flow_pipeline.address_lookup import IP_LOOKUP, ReferenceData, lookup_id, lookup_inputs
@@ -91,7 +91,7 @@ def _reasons(planner: Planner, reference: ReferenceData, hour: datetime) -> Iter
         return
     landings = planner.landings_of(hour)
     old, new = file.footer(), lookup_inputs(landings, reference)
-    if "reference" not in old:
+    if "facts" not in old:
         yield "looked up by an older version, which did not say in what"
         return
     for landing in landings:
@@ -101,4 +101,10 @@ def _reasons(planner: Planner, reference: ReferenceData, hour: datetime) -> Iter
     if len(new["landings"]) < len(old["landings"]):
         yield "the landing of a source is not there any more"
     if old["reference"] != new["reference"]:
-        yield "the country database or the threat feeds have changed"
+        known, applies = old["facts"], asdict(reference.facts.versions)
+        changed = [
+            f"{name} was {known.get(name) or 'not set'}, is {version or 'not set'}"
+            for name, version in applies.items()
+            if known.get(name) != version
+        ]
+        yield from changed or ["the threat feeds have changed, or how addresses are looked up"]

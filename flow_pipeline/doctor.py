@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,8 +18,13 @@ from itertools import product
 from pathlib import Path
 
 from flow_pipeline import progress
+from flow_pipeline.enrichment.asn import open_asn_database
+from flow_pipeline.enrichment.azure_ranges import open_azure_ranges
 from flow_pipeline.enrichment.country import open_country_database
-from flow_pipeline.enrichment.threat_feeds import check_feed_names, feed_name, read_feed
+from flow_pipeline.enrichment.feed_fetch import check_feed_names, feed_name
+from flow_pipeline.enrichment.networks import read_networks
+from flow_pipeline.enrichment.scanners import read_scanners
+from flow_pipeline.enrichment.threat_feeds import read_feed
 from flow_pipeline.errors import (
     BlobChanged,
     BlobGone,
@@ -51,6 +56,7 @@ from flow_pipeline.flowlog.survey import (
 )
 from flow_pipeline.lake import LAKE_VERSION, Lake
 from flow_pipeline.landed_file import LANDED_TUPLES
+from flow_pipeline.online_times import read_online_times
 from flow_pipeline.partitions import DAY, HOUR, floor_hour, partition_hour, settled_at
 from flow_pipeline.pipeline import Pipeline, no_flow_log, written_hours
 from flow_pipeline.settings import (
@@ -191,9 +197,10 @@ class FeedReport:
 
 @dataclass(frozen=True)
 class ReferenceReport:
-    """The country database and the threat feeds."""
+    """Databases, lists and threat feeds. `lists` are named and told in words, if they are set."""
 
     country_database: str | None
+    lists: tuple[tuple[str, str], ...]
     feeds: tuple[FeedReport, ...]
     findings: tuple[Finding, ...]
 
@@ -270,6 +277,7 @@ def examine(
         found.append(_sample_to_come())
     containers = [container for source in examined for container in source.containers]
     lake, lake_report = _examine_lake(settings)
+    reference = _examine_reference(settings, lake, is_to_come=is_to_come)
     plan: RunPlan | None = None
     if lake_report.is_usable and not is_to_come:
         try:
@@ -290,10 +298,11 @@ def examine(
         is_sample=settings.is_sample,
         sources=tuple(examined),
         overlaps=tuple(overlaps),
-        reference=_examine_reference(settings, lake, is_to_come=is_to_come),
+        reference=reference,
         lake=lake_report,
         plan=plan,
-        other_findings=tuple(found),
+        # A plan fails by what is wrong with the reference data, too.
+        other_findings=tuple(one for one in found if one not in reference.findings),
         list_calls=overlap_budget.calls + sum(patient.list_calls for patient in patients),
         bytes_read=sum(blob.bytes_read for each in containers for blob in each.peeked),
     )
@@ -749,6 +758,18 @@ def _examine_reference(
             database = countries.version
     except ReferenceDataError as error:
         found.append(_finding(error))
+    lists: list[tuple[str, str]] = []
+    for name, told in _LISTS.items():
+        try:
+            lists.append((name, told(settings)))
+        except ReferenceDataError as error:
+            found.append(_finding(error))
+    try:
+        settings.allowed()
+        if settings.online_times is not None:
+            read_online_times(settings.online_times)
+    except SettingError as error:
+        found.append(_finding(error))
     # The sample's feed is written with the sample.
     locations = () if is_to_come else settings.feed_locations
     feeds: list[FeedReport] = []
@@ -772,7 +793,38 @@ def _examine_reference(
                 severity = Severity.WARNING if is_kept else Severity.PROBLEM
                 found.append(_finding(error, severity))
         feeds.append(FeedReport(name, is_url, entries))
-    return ReferenceReport(database, tuple(feeds), tuple(found))
+    return ReferenceReport(database, tuple(lists), tuple(feeds), tuple(found))
+
+
+def _systems(settings: Settings) -> str:
+    systems = open_asn_database(settings.asn_db)
+    if systems is None:
+        return _NOT_SET
+    with systems:
+        return systems.version
+
+
+def _ranges(settings: Settings) -> str:
+    return open_azure_ranges(settings.service_tags).version
+
+
+def _networks(settings: Settings) -> str:
+    networks = read_networks(settings.networks)
+    return f"{networks.count:,} prefixes" if networks.version else _NOT_SET
+
+
+def _scanners(settings: Settings) -> str:
+    scanners = read_scanners(settings.scanners)
+    return f"{scanners.count:,} prefixes" if scanners.version else _NOT_SET
+
+
+_NOT_SET = "not set"
+_LISTS: Mapping[str, Callable[[Settings], str]] = {
+    "systems": _systems,
+    "Azure's ranges": _ranges,
+    "networks": _networks,
+    "scanners": _scanners,
+}
 
 
 # --- what a run would do -------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -353,6 +354,22 @@ class Lake:
         except DeltaError:
             if not DeltaTable.is_deltatable(str(path)):
                 raise
+
+    def begin_anew_if_other_columns(self, spec: TableSpec) -> None:
+        """Remove a table that an older version wrote with other columns, if it can be made anew.
+
+        What it held is then missing, and made again like all that is missing. Its files stay for
+        those who read them until they are vacuumed.
+        """
+        snapshot = self.snapshot(spec.name)
+        if snapshot is None or snapshot.spec.schema.names == spec.schema.names:
+            return
+        log = snapshot.root / "_delta_log"
+        replaced = log.with_name(f"replaced_log-{uuid.uuid4()}")
+        # Another run may begin the table anew as soon as its log is gone, or have done so before.
+        with writing(snapshot.root), suppress(FileNotFoundError):
+            log.rename(replaced)
+            shutil.rmtree(replaced)
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The newest version of a table; None if it does not exist yet."""

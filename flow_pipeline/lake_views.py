@@ -85,6 +85,12 @@ BLOB_PROBLEMS_COLUMNS = {
     "record_no": "integer",
 }
 
+# What the settings say, as `setting_views` puts it.
+SETTING_VIEWS = {
+    "allow_list": {"prefix": "varchar", "reason": "varchar"},
+    "threat_feeds": {"feed": "varchar", "feed_rank": "integer"},
+}
+
 _BLOBS = "footer, unnest(cast(footer -> 'blobs' as json[])) as blob"
 _WRITTEN_AT = "cast(footer ->> 'written_hour' as timestamp)"
 _LANDING = {
@@ -173,18 +179,41 @@ def landed_views(files: str | None) -> dict[str, str]:
     }
 
 
-def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection with views over the newest snapshot of every table."""
+def rows_select(columns: Mapping[str, str], rows: Sequence[Sequence[str | int]]) -> str:
+    """A query that has these rows in itself."""
+    names = ", ".join(quoted(name) for name in columns)
+    selected = ", ".join(
+        f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in columns.items()
+    )
+    values = ", ".join(
+        "(" + ", ".join(str(cell) if isinstance(cell, int) else literal(cell) for cell in row) + ")"
+        for row in rows
+    )
+    nothing = f"({', '.join('null' for _ in columns)})"
+    where = "" if rows else " where false"
+    return f"select {selected} from (values {values or nothing}) as told ({names}){where}"
+
+
+def connect(lake: Lake, settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with views over the newest snapshot of every table.
+
+    `settings` are the views that settings give; None is as if nothing were set.
+    """
     connection = duckdb.connect(":memory:")
-    create_views(connection, lake)
+    create_views(connection, lake, settings)
     return connection
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> dict[str, int]:
+def create_views(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Make the views of all tables that the lake has, and of dbt's views over them.
 
     Returns the version of each table.
     """
+    unset = {name: rows_select(columns, []) for name, columns in SETTING_VIEWS.items()}
+    for name, query in (unset if settings is None else settings).items():
+        connection.execute(f"create view {quoted(name)} as {query}")
     versions: dict[str, int] = {}
     for name in lake.table_names():
         snapshot = lake.snapshot(name)
@@ -229,7 +258,7 @@ def model_view(lake: Lake, name: str) -> str | None:
     return {view: query for _, view, query in _model_views(lake)}.get(name)
 
 
-def publish(lake: Lake) -> Path:
+def publish(lake: Lake, settings: Mapping[str, str] | None = None) -> Path:
     """Make `flows.duckdb` anew: views over the newest snapshot, renamed into place.
 
     A session that is open keeps what it has; reconnecting shows the newest. Raises LakeError where
@@ -237,7 +266,7 @@ def publish(lake: Lake) -> Path:
     """
     path = lake.root / DATABASE_NAME
     for _ in range(ATTEMPTS):
-        shown = _publish_once(lake, path)
+        shown = _publish_once(lake, path, settings)
         # Another run may have committed, and published before we did, what we have not seen: then
         # ours took it back. One that is still at work publishes at its end.
         if shown == {name: lake.version(name) for name in lake.table_names()}:
@@ -245,7 +274,7 @@ def publish(lake: Lake) -> Path:
     return path
 
 
-def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
+def _publish_once(lake: Lake, path: Path, settings: Mapping[str, str] | None) -> dict[str, int]:
     staged = staged_beside(path)
     log = staged.with_name(staged.name + ".wal")
     try:
@@ -254,7 +283,7 @@ def _publish_once(lake: Lake, path: Path) -> dict[str, int]:
                 f"attach {literal(staged)} as flows (storage_version {literal(_STORAGE_VERSION)})"
             )
             connection.execute("use flows")
-            shown = create_views(connection, lake)
+            shown = create_views(connection, lake, settings)
             connection.execute("use memory")
             # Closing the connection would do it, too, and keep silent where it fails.
             connection.execute("detach flows")

@@ -47,6 +47,7 @@ from flow_pipeline.lake_views import (
     table_select,
 )
 from flow_pipeline.landed_file import LANDED_TUPLES, Landing, read_landing
+from flow_pipeline.online_times import read_online_times
 from flow_pipeline.partitions import (
     DAY,
     HOUR,
@@ -62,6 +63,7 @@ from flow_pipeline.partitions import (
     written_day_partition,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import THREAT_ENTRIES
 
@@ -70,7 +72,11 @@ _ROW_GROUP_ROWS = 30_720
 _SOURCES = (LANDED_TUPLES, IP_LOOKUP, THREAT_ENTRIES)
 # The sources of dbt that are views of landed files.
 _OF_LANDINGS = frozenset(landed_views(None))
-_SETTING_NAMES = {"top_n": "FLOW_TOP_N", "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS"}
+_SETTING_NAMES = {
+    "top_n": "FLOW_TOP_N",
+    "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS",
+    "online_times": "FLOW_ONLINE_TIMES",
+}
 _PARTITION_TYPES = {"date": pa.date32(), "written_date": pa.date32(), "hour": pa.int32()}
 
 
@@ -151,12 +157,20 @@ class Planner:
             + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
             + "] as integer[])",
         }
+        self._all_settings = settings
+        path = settings.online_times
+        self._online_times = read_online_times(path) if path is not None else {}
         # Files never change, so what their footers say is read once.
         self._landings: dict[Path, Landing] = {}
         self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
         self._current: dict[tuple[str, When], BuiltPartition | None] = {}
         self.refresh()
+
+    @cached_property
+    def setting_views(self) -> Mapping[str, str]:
+        """What the settings say, as views; made when they are asked for."""
+        return setting_views(self._all_settings)
 
     def refresh(self) -> None:
         """Look at the newest snapshots: what is made before what it is made of.
@@ -300,11 +314,23 @@ class Planner:
                 assert not isinstance(when, datetime), "only days are complete through an hour"
                 through = self.complete_through(when)
                 variables[name] = f"timestamp '{through:%Y-%m-%d %H:%M:%S}'" if through else "null"
+            elif name == "online_times":
+                assert not isinstance(when, datetime), "only days know who was online by their end"
+                variables[name] = self._online_by(day_start(when) + DAY)
             else:
                 variables[name] = self._settings[name]
         made_of["settings"] = variables
         inputs_id = hashlib.sha256(footer_bytes(made_of)).hexdigest()[:32]
         return Inputs(inputs_id, made_of, files, variables)
+
+    def _online_by(self, end: datetime) -> str:
+        """The machines that were online before a moment; later ones change nothing of a day."""
+        entries = [
+            f"{{'nic': {literal(nic)}, 'online_at': timestamp {literal(str(time))}}}"
+            for nic, time in sorted(self._online_times.items())
+            if time < end
+        ]
+        return f"[{', '.join(entries)}]"
 
     def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
         """The partition as it lies in the lake, if it is current."""
@@ -517,7 +543,7 @@ class ModelRun:
         for name in self._specs:
             self._create_view(connection, name)
         files = _variable(LANDED_TUPLES.name)
-        for name, query in landed_views(files).items():
+        for name, query in {**landed_views(files), **self.planner.setting_views}.items():
             connection.execute(f"create or replace view {quoted(name)} as {query}")
 
     def set_variables(self, cursor: duckdb.DuckDBPyConnection, node_id: str = "") -> None:
@@ -770,6 +796,8 @@ def model_range(
         if status in ("error", "fail"):
             told = f"{found.node.name}: {(found.message or status).strip()}"
             (failed_tests if is_test else unbuilt).append(told)
+    # Views rest on it, and without threat feeds nothing has made it yet.
+    planner.lake.ensure_table(THREAT_ENTRIES)
     # Views of what could not be built were left out, and are to be made by the next run.
     record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
     built = {name: tuple(partitions) for name, partitions in run.built.items()}

@@ -6,7 +6,7 @@ calls; when it runs, to `defs` and `cli`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -28,8 +28,8 @@ from flow_pipeline.currency import (
     currency_of_models,
 )
 from flow_pipeline.dbt_models import Grain, load_project
-from flow_pipeline.enrichment.country import open_country_database
-from flow_pipeline.enrichment.threat_feeds import check_feed_names
+from flow_pipeline.enrichment.address_facts import open_address_facts
+from flow_pipeline.enrichment.feed_fetch import check_feed_names
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.blob_source import BlobSource, open_sources
 from flow_pipeline.lake import Lake
@@ -45,8 +45,9 @@ from flow_pipeline.partitions import (
     utc_now,
     written_partition,
 )
+from flow_pipeline.setting_views import setting_views
 from flow_pipeline.settings import Settings
-from flow_pipeline.threat_history import FeedState, read_history, refresh_feeds
+from flow_pipeline.threat_history import FeedState, feed_states, read_history, refresh_feeds
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,15 @@ class Pipeline:
     def open(cls, settings: Settings) -> Pipeline:
         """Open the lake, or begin one.
 
-        Raises SettingError if two feeds have one name, LakeError if the lake cannot be used.
+        Raises SettingError if two feeds have one name, ReferenceDataError if a database or a list
+        cannot be used, LakeError if the lake cannot.
         """
         check_feed_names(settings.feed_locations)
-        return cls(settings, Lake.open(settings.lake_dir, is_sample=settings.is_sample))
+        # Opened for what it raises: a fault of the lists is told before anything is read or built.
+        with open_address_facts(settings):
+            lake = Lake.open(settings.lake_dir, is_sample=settings.is_sample)
+        lake.begin_anew_if_other_columns(IP_LOOKUP)
+        return cls(settings, lake)
 
     @cached_property
     def planner(self) -> Planner:
@@ -101,16 +107,24 @@ class Pipeline:
                 progress.report("Landing", len(landed), len(hours))
         return landed
 
-    def refresh_feeds(self) -> list[FeedState]:
-        """Ask the threat feeds and record what changed."""
-        return refresh_feeds(self.lake, self.settings.feed_locations)
+    @contextmanager
+    def reference(self) -> Generator[ReferenceData]:
+        """What addresses are looked up in, as it stands now."""
+        with open_address_facts(self.settings) as facts:
+            yield ReferenceData(facts, read_history(self.lake, self.settings.feed_locations))
+
+    def refresh_feeds(self, accepted: Collection[str] = ()) -> list[FeedState]:
+        """Ask the threat feeds and record what changed; of those `accepted`, whatever they list."""
+        return refresh_feeds(self.lake, self.settings.feed_locations, accepted)
+
+    def feed_states(self) -> list[FeedState]:
+        """The threat feeds as they were when they were asked last."""
+        return feed_states(self.lake, self.settings.feed_locations)
 
     def look_up(self, hours: Sequence[datetime]) -> list[LookedUpHour]:
         """Look up the addresses of written hours."""
         looked_up: list[LookedUpHour] = []
-        with open_country_database(self.settings.country_db) as countries:
-            threats = read_history(self.lake, self.settings.feed_locations)
-            reference = ReferenceData(countries, threats)
+        with self.reference() as reference:
             lookups = self.lake.existing(IP_LOOKUP)
             landed = self.lake.existing(LANDED_TUPLES)
             for hour in hours:
@@ -165,12 +179,10 @@ class Pipeline:
     def _stale_lookups(self) -> list[datetime]:
         """The written hours whose look-up is not what today's reference data would give."""
         landed = self.planner.landed_hours()
-        threats = read_history(self.lake, self.settings.feed_locations)
-        if threats.unread:
-            # A feed's first snapshot counts as listed since always.
-            return landed
-        with open_country_database(self.settings.country_db) as countries:
-            reference = ReferenceData(countries, threats)
+        with self.reference() as reference:
+            if reference.threats.unread:
+                # A feed's first snapshot counts as listed since always.
+                return landed
             return [
                 hour
                 for hour in landed
@@ -188,9 +200,7 @@ class Pipeline:
         found = currency_of_models(self.planner, grain, since, whens)
         if grain == "day":
             return found
-        threats = read_history(self.lake, self.settings.feed_locations)
-        with open_country_database(self.settings.country_db) as countries:
-            reference = ReferenceData(countries, threats)
+        with self.reference() as reference:
             lookups = currency_of_lookups(self.planner, reference, since, whens)
         return Currency(
             {**found.looked_at, **lookups.looked_at}, found.not_current + lookups.not_current
@@ -198,7 +208,7 @@ class Pipeline:
 
     def publish(self) -> None:
         """Make `flows.duckdb` anew, and delete files that were replaced long enough ago."""
-        publish(self.lake)
+        publish(self.lake, setting_views(self.settings))
         self.lake.vacuum_daily(timedelta(days=self.settings.keep_days))
 
     def landed(self, hours: Sequence[datetime]) -> list[Landing]:

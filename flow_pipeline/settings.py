@@ -19,8 +19,10 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flow_pipeline.enrichment.allow_list import AllowedPrefix, read_allow_list
 from flow_pipeline.errors import SettingError
 from flow_pipeline.flowlog.schema import CONTAINERS
+from flow_pipeline.online_times import read_online_times
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 SAMPLE_DIR = Path("sample")
@@ -29,6 +31,15 @@ CREDENTIAL_PREFIX = "FLOW_CREDENTIAL_"
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 # What marks a word that holds a secret, in a place where it does not belong.
 _SECRET = re.compile(r"(accountkey|sharedaccesssignature|sig)=", re.IGNORECASE)
+
+# Settings that name a file: what is in it, and what goes for one that is not set.
+_FILES = {
+    "country_db": ("a country database (.mmdb)", "to use the bundled database"),
+    "asn_db": ("a database of autonomous systems (.mmdb)", "to go without"),
+    "service_tags": ("a service tags file (.json)", "to use the ranges of the package"),
+    "networks": ("a CSV file of prefix, name, kind and region", "to go without"),
+    "scanners": ("a CSV file of prefix and name", "to go without"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +95,15 @@ class Settings(BaseSettings):
     lake: Path | None = None
     start: datetime | None = None
     country_db: Path | None = None
+    asn_db: Path | None = None
+    service_tags: Path | None = None
+    networks: Path | None = None
+    scanners: Path | None = None
     threat_feeds: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    allow_list: Path | None = None
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
+    online_times: Path | None = None
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
     keep_days: int = Field(default=7, ge=1, le=3650)
 
@@ -110,7 +127,17 @@ class Settings(BaseSettings):
     def _read_hour(cls, value: object) -> object:
         return parse_hour(value) if isinstance(value, str) and value.strip() else value or None
 
-    @field_validator("lake", "country_db", mode="before")
+    @field_validator(
+        "lake",
+        "country_db",
+        "asn_db",
+        "service_tags",
+        "networks",
+        "scanners",
+        "allow_list",
+        "online_times",
+        mode="before",
+    )
     @classmethod
     def _read_path(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -138,6 +165,10 @@ class Settings(BaseSettings):
             return (str(SAMPLE_DIR / "threats.txt"),)
         return self.threat_feeds
 
+    def allowed(self) -> tuple[AllowedPrefix, ...]:
+        """The allow-list's prefixes. Raises SettingError that names each bad line."""
+        return read_allow_list(self.allow_list) if self.allow_list else ()
+
     def source_locations(self) -> list[SourceLocation]:
         """Where the blobs are, in the order named, with each account's credential.
 
@@ -151,14 +182,19 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the environment and `.env`. Raises SettingError naming the first setting at fault."""
     settings = read_settings()
-    if settings.country_db is not None and not settings.country_db.is_file():
-        raise SettingError(
-            "FLOW_COUNTRY_DB",
-            f"{settings.country_db} is no file",
-            "the path of a country database (.mmdb)",
-            "Correct the path, or leave the setting out to use the bundled database",
-        )
+    for name, (expected, otherwise) in _FILES.items():
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise SettingError(
+                "FLOW_" + name.upper(),
+                f"{path} is no file",
+                f"the path of {expected}",
+                f"Correct the path, or leave the setting out {otherwise}",
+            )
+    if settings.online_times is not None:
+        read_online_times(settings.online_times)
     settings.source_locations()
+    settings.allowed()
     return settings
 
 

@@ -49,7 +49,21 @@ _TABLES = (
     "top_ports_daily",
     "top_sources_daily",
     "top_targets_daily",
+    "nic_first_contacts",
+    "nic_first_contacts_fleet",
+    "ports_daily",
+    "services_daily",
+    "protocols_daily",
+    "new_ports",
+    "sources_daily",
+    "countries_daily",
+    "concentration_daily",
+    "nic_contacts_daily",
+    "nic_sources_daily",
     "dim_ip",
+    "threat_matches",
+    "retro_hunt",
+    "allow_listed_daily",
     "coverage_hourly",
     "coverage_gaps",
     "lag_daily",
@@ -62,6 +76,8 @@ _TABLES = (
     "blob_problems",
     "ip_lookup",
     "threat_entries",
+    "threat_feeds",
+    "allow_list",
 )
 _STORED = {"hour": "one file per event hour", "day": "one file per day"}
 _SOURCES_STORED = {
@@ -72,6 +88,8 @@ _SOURCES_STORED = {
     "blob_problems": "view of the footers of `landed_tuples`",
     "ip_lookup": "one file per written hour",
     "threat_entries": "one file per feed",
+    "threat_feeds": "view of the settings",
+    "allow_list": "view of the settings",
 }
 _TABLES_HEAD = f"""\
 {_MADE_BY}
@@ -82,8 +100,9 @@ Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. 
 without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, and of the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others
-are views. `landed_tuples` has the columns of `flow_records` and, of
+three summaries, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
+`nic_contacts_daily`, `nic_sources_daily`, and of the coverage `coverage_hourly`, `lag_daily` and
+`schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
 

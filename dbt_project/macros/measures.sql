@@ -21,6 +21,45 @@ cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
 {% endmacro %}
 
 
+{#- Where a share of the values lies below; between two values as far as the share is between them. -#}
+{% macro quantile(value, share) %}
+  {{ return("cast(percentile_cont(" ~ share ~ ") within group (order by " ~ value ~ ") as double)") }}
+{% endmacro %}
+
+
+{#- The same from rows that hold one source each, so that sources are counted once. -#}
+{% macro measures_of_sources() %}
+cast(sum(flows) as bigint) as flows,
+    cast(sum(tuples) as bigint) as tuples,
+    cast(sum(allowed) as bigint) as allowed,
+    cast(sum(denied) as bigint) as denied,
+    cast(sum(malicious) as bigint) as malicious,
+    cast(count(distinct src_ip) as bigint) as distinct_sources,
+    cast(count(distinct case when allowed > 0 then src_ip end) as bigint) as allowed_sources,
+    cast(count(distinct case when denied > 0 then src_ip end) as bigint) as denied_sources
+{% endmacro %}
+
+
+{#- The first measures of the flows of one source, for measures_of_sources to add up. -#}
+{% macro measures_of_a_source() %}
+sum(case when is_new_flow then 1 else 0 end) as flows,
+        count(*) as tuples,
+        sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as allowed,
+        sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as denied,
+        sum(case when is_new_flow and is_malicious then 1 else 0 end) as malicious
+{% endmacro %}
+
+
+{#- A source makes a burst with so many new flows in an hour, if they are that share of all. -#}
+{% macro burst_flows() %}
+  {{ return("100") }}
+{% endmacro %}
+
+{% macro burst_share() %}
+  {{ return("0.05") }}
+{% endmacro %}
+
+
 {#- The encryption codes that Azure documents for VNet flow logs. -#}
 {% macro known_encryption_codes() %}
   {{ return("'X', 'NX', 'NX_HW_NOT_SUPPORTED', 'NX_SW_NOT_READY', 'NX_NOT_ACCEPTED', 'NX_NOT_SUPPORTED', 'NX_LOCAL_DST', 'NX_FALLBACK', 'NX_ALL'") }}

@@ -40,3 +40,27 @@
 {% macro default__complete_through() %}
   {{ return("cast(" ~ var('complete_through', 'null') ~ " as timestamp)") }}
 {% endmacro %}
+
+
+{#- The rows (nic, online_at) of the times at which machines came online, until the end of the day. -#}
+{% macro online_times() %}
+  {{ return(adapter.dispatch('online_times', 'flow_pipeline')()) }}
+{% endmacro %}
+
+{% macro duckdb__online_times() %}
+  {{ return(
+      "(select entry.nic, entry.online_at from (select unnest(cast(getvariable('online_times') "
+      ~ "as struct(nic varchar, online_at timestamp)[])) as entry) as entries)"
+  ) }}
+{% endmacro %}
+
+{% macro default__online_times() %}
+  {%- set rows = [] -%}
+  {%- for time in var('online_times', []) -%}
+    {%- do rows.append("select '" ~ time[0] ~ "' as nic, cast('" ~ time[1] ~ "' as timestamp) as online_at") -%}
+  {%- endfor -%}
+  {{ return(
+      "(" ~ (rows | join(" union all ") if rows
+      else "select cast(null as string) as nic, cast(null as timestamp) as online_at where false") ~ ")"
+  ) }}
+{% endmacro %}

@@ -18,3 +18,15 @@
 {% macro hour_of(day, hour) %}
   {{ return("(cast(" ~ day ~ " as timestamp) + " ~ hour ~ " * interval 1 hour)") }}
 {% endmacro %}
+
+
+{#- A source that was silent for so long was away: what comes then is a return, not the same visit. -#}
+{% macro away() %}
+  {{ return("interval 1 hour") }}
+{% endmacro %}
+
+
+{#- A machine with a flow so soon after the logs began may have been there before them. -#}
+{% macro beginning_of_logs() %}
+  {{ return("interval 1 minute") }}
+{% endmacro %}

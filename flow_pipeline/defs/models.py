@@ -15,7 +15,7 @@ from flow_pipeline.currency import CHECKED, Currency
 from flow_pipeline.dbt_models import DbtProject, load_project
 from flow_pipeline.defs.landing import FLOW_RECORDS
 from flow_pipeline.defs.markdown import table
-from flow_pipeline.defs.reference_data import IP_LOOKUP
+from flow_pipeline.defs.reference_data import IP_LOOKUP, THREAT_ENTRIES
 from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import (
     DAYS,
@@ -111,6 +111,26 @@ _DAY_TESTS = _tests(DAY_MODELS)
 
 # Views: there is nothing to materialise, they show what there is whenever they are asked.
 dim_ip = _spec("dim_ip", "enrichment", [dg.AssetDep(IP_LOOKUP)])
+threat_matches = _spec(
+    "threat_matches", "enrichment", [dg.AssetDep(THREAT_ENTRIES), dg.AssetDep(IP_LOOKUP)]
+)
+retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
+allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
+nic_first_contacts = _spec(
+    "nic_first_contacts",
+    "summaries",
+    [
+        dg.AssetDep("nic_contacts_daily"),
+        dg.AssetDep("nic_sources_daily"),
+        dg.AssetDep("coverage_hourly"),
+    ],
+)
+nic_first_contacts_fleet = _spec(
+    "nic_first_contacts_fleet", "summaries", [dg.AssetDep("nic_first_contacts")]
+)
+new_ports = _spec("new_ports", "summaries", [dg.AssetDep("ports_daily")])
+countries_daily = _spec("countries_daily", "summaries", [dg.AssetDep("sources_daily")])
+concentration_daily = _spec("concentration_daily", "summaries", [dg.AssetDep("sources_daily")])
 coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
 schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
 

@@ -40,7 +40,9 @@ country_database = dg.AssetSpec(
         dg.AssetCheckSpec(
             "every_feed_was_read",
             asset=THREAT_ENTRIES,
-            description="Each feed could be read just now, every line of it; a warning.",
+            description="Each feed gave a good list when it was asked last, every line of it. One "
+            "that is down, empty, no list, or suddenly ten times smaller keeps its last good "
+            "state; a warning.",
         )
     ],
 )
@@ -75,8 +77,9 @@ def threat_entries(pipeline: PipelineResource):
     group_name="enrichment",
     kinds={"python", "parquet", "deltalake"},
     owners=["team:security"],
-    description="What was known of every distinct address in a written hour's flows: its country, "
-    "and the threat feed that listed it, from when to when.",
+    description="What was known of every distinct address in a written hour's flows: its class, "
+    "country, Azure region, network and so on, and the threat feed that listed it, from when to "
+    "when.",
 )
 def ip_lookup(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     """Look up the addresses of the written hours of the run."""

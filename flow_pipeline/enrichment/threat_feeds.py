@@ -1,33 +1,31 @@
-"""Threat feeds: read a list, keep what it said when, and judge an address by it.
+"""Threat feeds: what a feed says, kept with its time, and addresses judged by it.
 
-Belongs here: the formats of feeds, the rows of their history, and the matching. Where the history
-is stored, and when feeds are asked, belongs to the lake's side (`threat_history`).
+Belongs here: a feed's snapshot, the rows of its history, and the matching. How a feed is fetched
+and read belongs to `feed_fetch` and `feed_formats`; where the history is stored, and when feeds are
+asked, to the lake's side (`threat_history`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import time
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, ip_network
 from itertools import pairwise
-from pathlib import Path
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
 
 import pyarrow as pa
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ReadTimeoutError
-from urllib3.util import Retry
 
-from flow_pipeline.errors import ReferenceDataError, SettingError
+from flow_pipeline.enrichment.feed_fetch import (
+    FeedLimits,
+    FeedPlace,
+    Validators,
+    feed_place,
+    fetch_feed,
+)
+from flow_pipeline.enrichment.feed_formats import REMEDY, FeedColumns, is_public, parse_content
+from flow_pipeline.errors import ReferenceDataError
 
 THREAT_SCHEMA: pa.Schema = pa.schema(
     [
@@ -45,38 +43,8 @@ A null listed_from means since always, a null listed_to until now.
 
 _IPV4_BITS = 32
 _IPV6_BITS = 128
-# Wider entries are typing errors (0.0.0.0/0): nobody lists more than an address registry hands out.
-_SHORTEST_PREFIX = {_IPV4_BITS: 8, _IPV6_BITS: 19}
-
-# Addresses that a user's own network may carry, or that no host has (IANA's special-purpose
-# registry). Lists of bogons hold them, and would turn each of the user's machines into a threat.
-# Documentation prefixes are not among them: no machine has one, and examples need some.
-_OWN_IPV4 = tuple(
-    IPv4Network(prefix)
-    for prefix in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "224.0.0.0/3",
-    )
-)
-_OWN_IPV4_FIRST = [int(network.network_address) for network in _OWN_IPV4]
-_OWN_IPV4_LAST = [int(network.broadcast_address) for network in _OWN_IPV4]
-# All public IPv6 addresses are in 2000::/3.
-_PUBLIC_IPV6 = 0b001
-
 _BEGINNING_OF_TIME = datetime.fromisoformat("0001-01-01T00:00")
 _END_OF_TIME = datetime.fromisoformat("9999-12-31T23:59")
-
-_COMMENT = re.compile(r"[#;]")
-_REMEDY = "Correct FLOW_THREAT_FEEDS, or take this feed out of it"
-_CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +61,7 @@ class FeedSnapshot:
 
     `entries` are sorted and unique. `ignored` counts lines that are neither an entry nor a comment,
     entries that are too wide, and entries that are not public. `content_digest` stays the same as
-    long as the entries do.
+    long as the entries do. `changes_at`: when the same content will say something else.
     """
 
     feed: str
@@ -101,17 +69,15 @@ class FeedSnapshot:
     entries: tuple[FeedEntry, ...]
     ignored: int
     content_digest: str
+    changes_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class FeedLimits:
-    """How large a feed may be and how long it may take, in bytes and seconds."""
+class FeedAnswer:
+    """What a feed answered; no snapshot where it is the one that `known` was told of."""
 
-    max_bytes: int = 64 * 1024 * 1024
-    connect_seconds: float = 10
-    read_seconds: float = 30
-    total_seconds: float = 300
-    retries: int = 3
+    snapshot: FeedSnapshot | None
+    validators: Validators
 
 
 class ThreatSpan(NamedTuple):
@@ -124,79 +90,53 @@ class ThreatSpan(NamedTuple):
     threat_type: str | None
 
 
-def feed_name(location: str) -> str:
-    """The name that a feed has in tables and messages, free of secrets.
+def ask_feed(
+    place: FeedPlace,
+    limits: FeedLimits | None = None,
+    known: Validators | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> FeedAnswer:
+    """Read a feed, or learn that its content is the one that `known` was told of.
 
-    For a file its file name, for a URL its host and path. Raises ReferenceDataError for a URL that
-    cannot be taken apart.
+    Raises ReferenceDataError, naming the feed and FLOW_THREAT_FEEDS, when it cannot be had whole,
+    is in no known format, or holds no entry at all. `may_be_empty` takes a list without any line.
     """
-    if "://" not in location:
-        return Path(location).name
-    parts = _split_url(location)
-    host = parts.hostname or ""
-    return (f"{host}:{parts.port}" if parts.port else host) + parts.path
-
-
-def check_feed_names(locations: Sequence[str]) -> None:
-    """Refuse two feeds with one name: each would overwrite the other's history.
-
-    Raises SettingError.
-    """
-    names = [feed_name(location) for location in locations]
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
-        raise SettingError(
-            "FLOW_THREAT_FEEDS",
-            f"two feeds are called {twice[0]}",
-            "feeds that differ in the file's name, or in the URL's host and path",
-            "Name each feed once, or rename a file",
-        )
+    fetched = fetch_feed(place, limits, known)
+    if fetched.content is None:
+        return FeedAnswer(None, fetched.validators)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    snapshot = parse_feed(
+        place.name, fetched.content, now, place.columns, may_be_empty=may_be_empty
+    )
+    return FeedAnswer(snapshot, fetched.validators)
 
 
 def read_feed(location: str, limits: FeedLimits | None = None) -> FeedSnapshot:
-    """Read a feed from a file or an http(s) URL.
-
-    A line holds an address or a CIDR, with a count behind it (IPsum) or not; what follows `#` or
-    `;` is comment. Raises ReferenceDataError, naming the feed and FLOW_THREAT_FEEDS, when it cannot
-    be had whole, is a web page, or holds no entry at all.
-    """
-    limits = limits or FeedLimits()
-    feed = feed_name(location)
-    if "://" in location:
-        content = _download(location, feed, limits)
-    else:
-        content = _read_file(Path(location).expanduser(), feed, limits)
-    fetched_at = datetime.now(UTC).replace(tzinfo=None)
-    return parse_feed(feed, content, fetched_at)
+    """Read a feed from a file or an http(s) URL, as FLOW_THREAT_FEEDS names it; see `ask_feed`."""
+    snapshot = ask_feed(feed_place(location), limits).snapshot
+    assert snapshot is not None, "nothing was known that it could be"
+    return snapshot
 
 
-def parse_feed(feed: str, content: bytes, fetched_at: datetime) -> FeedSnapshot:
-    """A feed's content as a snapshot; see read_feed for the format and what it raises."""
-    text = content.decode("utf-8-sig", errors="replace")
-    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+def parse_feed(
+    feed: str,
+    content: bytes,
+    fetched_at: datetime,
+    columns: FeedColumns | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> FeedSnapshot:
+    """A feed's content as a snapshot; see `ask_feed` for what it raises."""
+    found = parse_content(feed, content, fetched_at, columns)
+    if not found.entries and not (may_be_empty and not found.ignored):
         raise ReferenceDataError(
-            f"The threat feed {feed} is a web page, not a list",
-            "Expected one address or CIDR a line",
-            f"Find the address of the plain list behind that page. {_REMEDY}",
+            f"The threat feed {feed} holds no public address or CIDR ({found.ignored} lines "
+            "ignored)",
+            "Expected one address or CIDR a line, or another format that the documentation names",
+            REMEDY,
         )
-    entries: set[str] = set()
-    ignored = 0
-    for line in text.splitlines():
-        words = _COMMENT.split(line, maxsplit=1)[0].split()
-        if not words:
-            continue
-        entry = _canonical_entry(words)
-        if entry is None:
-            ignored += 1
-        else:
-            entries.add(entry)
-    if not entries:
-        raise ReferenceDataError(
-            f"The threat feed {feed} holds no public address or CIDR ({ignored} lines ignored)",
-            "Expected one address or CIDR a line",
-            _REMEDY,
-        )
-    ordered = tuple(FeedEntry(entry, None) for entry in sorted(entries))
+    ordered = tuple(FeedEntry(entry, kind) for entry, kind in sorted(found.entries.items()))
     digest = hashlib.sha256()
     for each in ordered:
         digest.update(f"{each.entry}\t{each.threat_type or ''}\n".encode())
@@ -204,18 +144,22 @@ def parse_feed(feed: str, content: bytes, fetched_at: datetime) -> FeedSnapshot:
         feed,
         fetched_at.replace(microsecond=fetched_at.microsecond // 1000 * 1000),
         ordered,
-        ignored,
+        found.ignored,
         digest.hexdigest(),
+        found.changes_at,
     )
 
 
-def merge_snapshot(history: pa.Table, snapshot: FeedSnapshot) -> pa.Table:
+def merge_snapshot(
+    history: pa.Table, snapshot: FeedSnapshot, *, is_first: bool | None = None
+) -> pa.Table:
     """The history (THREAT_SCHEMA) with a newer snapshot of one of its feeds taken in.
 
     A feed's first snapshot counts as listed since always. Later, what is new is listed from
     `fetched_at` on, what is gone until then, and what returns gets a new row. Rows of other feeds
     stay; if nothing changed, the same table comes back. Should the clock have run backwards, the
-    latest time in the feed's history stands for `fetched_at`.
+    latest time in the feed's history stands for `fetched_at`. `is_first` has to be told of a feed
+    that had no entry yet: its first snapshot may have been empty.
     """
     rows = list(_rows(history))
     own = [row for row in rows if row.feed == snapshot.feed]
@@ -233,7 +177,8 @@ def merge_snapshot(history: pa.Table, snapshot: FeedSnapshot) -> pa.Table:
         else row
         for row in rows
     ]
-    listed_from = fetched_at if own else None
+    is_first = not own if is_first is None else is_first
+    listed_from = None if is_first else fetched_at
     merged += [
         _HistoryRow(snapshot.feed, each.entry, listed_from, None, each.threat_type)
         for each in snapshot.entries
@@ -274,7 +219,7 @@ class ThreatMatcher:
         found: list[_Listing] = []
         for shift, by_prefix in self._listed[bits].items():
             found += by_prefix.get(number >> shift, ())
-        if not found or not _is_public(bits, number, number):
+        if not found or not is_public(bits, number, number):
             return []
         if len(found) > 1:
             found.sort(key=lambda listing: (listing.precedence, listing.row.entry))
@@ -334,42 +279,6 @@ def _holds(row: _HistoryRow, moment: datetime) -> bool:
     )
 
 
-def _canonical_entry(words: Sequence[str]) -> str | None:
-    """`ADDRESS[/LENGTH] [COUNT]` as canonical text; None if it is something else or not fit."""
-    match words:
-        case [entry]:
-            pass
-        case [entry, count] if count.isdecimal():
-            pass
-        case _:
-            return None
-    try:
-        packed = inet_pton(AF_INET, entry)
-    except (OSError, ValueError):
-        packed = b""
-    # Nearly every line of nearly every list is an IPv4 address, and `ip_network` is slow.
-    if packed and inet_ntop(AF_INET, packed) == entry:
-        number = int.from_bytes(packed)
-        return entry if _is_public(_IPV4_BITS, number, number) else None
-    try:
-        network = ip_network(entry, strict=False)
-    except ValueError:
-        return None
-    if network.prefixlen < _SHORTEST_PREFIX[network.max_prefixlen] or not _is_public(
-        network.max_prefixlen, int(network.network_address), int(network.broadcast_address)
-    ):
-        return None
-    is_address = network.prefixlen == network.max_prefixlen
-    return str(network.network_address) if is_address else str(network)
-
-
-def _is_public(bits: int, first: int, last: int) -> bool:
-    """Some of the addresses first..last are public."""
-    if bits == _IPV6_BITS:
-        return first >> (_IPV6_BITS - 3) == _PUBLIC_IPV6
-    return last > _OWN_IPV4_LAST[bisect_right(_OWN_IPV4_FIRST, first) - 1]
-
-
 def _number(address: str) -> tuple[int, int]:
     """How many bits the address has, and the address as a number."""
     if ":" in address:
@@ -383,123 +292,3 @@ def _prefix_bits(entry: str) -> tuple[int, int, int]:
     bits, number = _number(address)
     shift = bits - int(length) if length else 0
     return bits, number >> shift, shift
-
-
-def _split_url(location: str) -> SplitResult:
-    try:
-        parts = urlsplit(location)
-        # Asked for here, because it is checked only when asked for.
-        _ = parts.port
-    except ValueError:
-        raise ReferenceDataError(
-            "A threat feed's URL cannot be understood",
-            "Expected https://HOST/PATH",
-            _REMEDY,
-        ) from None
-    return parts
-
-
-def _read_file(path: Path, feed: str, limits: FeedLimits) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(limits.max_bytes + 1)
-    except OSError as error:
-        raise ReferenceDataError(
-            f"The threat feed {path} cannot be read: {error.strerror}",
-            "Expected a readable file",
-            _REMEDY,
-        ) from None
-    if len(content) > limits.max_bytes:
-        raise _too_large(feed, limits)
-    return content
-
-
-def _download(url: str, feed: str, limits: FeedLimits) -> bytes:
-    """The body behind a URL. Messages never quote the transport's, which hold the whole URL."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ReferenceDataError(
-            f"The threat feed {feed} is neither a file nor a web address",
-            "Expected a path, or a URL that begins with https:// or http://",
-            _REMEDY,
-        )
-    adapter = HTTPAdapter(
-        max_retries=Retry(
-            total=limits.retries,
-            backoff_factor=0.5,
-            status_forcelist=(429, 500, 502, 503, 504),
-            raise_on_status=False,
-            # A server may ask to be left alone for hours; the next run asks again.
-            respect_retry_after_header=False,
-        )
-    )
-    with requests.Session() as session:
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        try:
-            with session.get(
-                url, stream=True, timeout=(limits.connect_seconds, limits.read_seconds)
-            ) as response:
-                if response.status_code != requests.codes.ok:
-                    raise _refused(feed, response.status_code)
-                return _body(response, feed, limits)
-        except (requests.exceptions.RequestException, HTTPError) as error:
-            failure = _failure(error, limits)
-    raise ReferenceDataError(
-        f"The threat feed {feed} {failure}",
-        "Expected a plain list behind that address",
-        f"Check the network and the address. {_REMEDY}",
-    )
-
-
-def _body(response: requests.Response, feed: str, limits: FeedLimits) -> bytes:
-    deadline = time.monotonic() + limits.total_seconds
-    content = bytearray()
-    # Takes what has arrived; `iter_content` would wait for a whole chunk of a feed that trickles.
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        content += chunk
-        if len(content) > limits.max_bytes:
-            raise _too_large(feed, limits)
-        if time.monotonic() > deadline:
-            raise ReferenceDataError(
-                f"The threat feed {feed} was not through after {limits.total_seconds:g} s",
-                "Expected the whole list in that time",
-                f"Try again later. {_REMEDY}",
-            )
-    return bytes(content)
-
-
-def _failure(error: Exception, limits: FeedLimits) -> str:
-    """What happened, in words. After retries requests wraps the reason into its ConnectionError."""
-    reason = getattr(error.args[0], "reason", error) if error.args else error
-    if isinstance(error, requests.exceptions.SSLError):
-        return "has no certificate that this machine trusts"
-    if isinstance(error, requests.exceptions.InvalidURL):
-        return "has a URL that cannot be understood"
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"could not be connected to within {limits.connect_seconds:g} s"
-    if isinstance(reason, (requests.exceptions.ReadTimeout, ReadTimeoutError)):
-        return f"did not answer within {limits.read_seconds:g} s"
-    return "cannot be reached, or broke off"
-
-
-def _refused(feed: str, status: int) -> ReferenceDataError:
-    reasons = {
-        401: "asks for a credential",
-        403: "denies access",
-        404: "does not exist",
-        410: "does not exist any more",
-    }
-    return ReferenceDataError(
-        f"The threat feed {feed} {reasons.get(status, 'did not answer with a list')}"
-        f" (HTTP {status})",
-        "Expected a plain list behind that address",
-        _REMEDY,
-    )
-
-
-def _too_large(feed: str, limits: FeedLimits) -> ReferenceDataError:
-    return ReferenceDataError(
-        f"The threat feed {feed} is larger than {limits.max_bytes:,} bytes",
-        "Expected a list of addresses and CIDRs",
-        _REMEDY,
-    )

@@ -25,6 +25,12 @@ ORDERS = {
     "top_ports_daily": "date, rank nulls last",
     "top_sources_daily": "date, rank nulls last",
     "top_targets_daily": "date, rank nulls last",
+    "nic_contacts_daily": "date, mac, ip",
+    "nic_sources_daily": "date, mac, ip, src_ip",
+    "ports_daily": "date, direction, protocol, port",
+    "services_daily": "date, direction, protocol, service, is_excluded",
+    "protocols_daily": "date, direction, protocol, has_excluded_ports",
+    "sources_daily": "date, src_ip",
     "coverage_hourly": "blob",
     "lag_daily": "written_date, measured, bucket",
     "schema_daily": "written_date, kind, form",
@@ -39,9 +45,13 @@ _OF_THE_LOGS = {
     )"""
 }
 SUMMARIES = ("top_ports_daily", "top_sources_daily", "top_targets_daily")
+STUDY = (
+    "nic_contacts_daily", "nic_sources_daily", "ports_daily", "services_daily", "protocols_daily",
+    "sources_daily",
+)  # fmt: skip
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
-DERIVED = ("fct_flows", *SUMMARIES, *COVERAGE)
+DERIVED = ("fct_flows", *SUMMARIES, *STUDY, *COVERAGE)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from flow_pipeline.sample import SampleBlob, sample_blobs
 from tests.integration.lakes import (
     COVERAGE,
     DERIVED,
+    STUDY,
     SUMMARIES,
     Update,
     ask,
@@ -262,7 +263,7 @@ def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made
 
     modelled = model_range(pipeline.planner, "day", [HOUR_OF_BLOBS.date()], overtaken)
     assert failures_of(modelled) == ()
-    assert sorted(others) == sorted([*SUMMARIES, *COVERAGE])
+    assert sorted(others) == sorted([*SUMMARIES, *STUDY, *COVERAGE])
     # What was refused was made anew, of what there is now.
     assert ask(pipeline, "select sum(tuples) from top_sources_daily") == [(4,)]
 

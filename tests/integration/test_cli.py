@@ -324,3 +324,45 @@ def nsg_record(tuples: list[str]) -> dict[str, Any]:
 
 def unescaped(cell: str) -> str:
     return cell.removeprefix("'")
+
+
+def test_a_feed_that_breaks_is_told_and_a_small_one_is_taken_on_purpose(tmp_path: Path) -> None:
+    put(tmp_path / "logs", document(record([flow(AT)], AT)), HOUR)
+    entries = [f"203.0.113.{no}" for no in range(30)]
+    (tmp_path / "feed.txt").write_text("\n".join(["198.51.100.7", *entries]))
+    settings = {"FLOW_SOURCES": "logs", "FLOW_THREAT_FEEDS": "feed.txt"}
+    hours = ("--from", f"{HOUR:%Y-%m-%dT%H}", "--to", f"{HOUR + timedelta(hours=1):%Y-%m-%dT%H}")
+    assert "threat feed" not in flow_pipeline(tmp_path, "run", *hours, **settings).out
+
+    (tmp_path / "feed.txt").write_text("203.0.113.1\n")
+    ended = flow_pipeline(tmp_path, "run", *hours, **settings)
+    assert ended.code == 0
+    assert "Not every threat feed could be read" in ended.out
+    assert "feed.txt lists 1 entries, where it listed 31 before" in ended.out
+    shown = flow_pipeline(tmp_path, "feeds", **settings).out
+    assert "lists 1 entries" in shown
+
+    wrong = flow_pipeline(tmp_path, "feeds", "--accept", "other.txt", **settings)
+    assert wrong.code == 2
+    assert "one of feed.txt" in wrong.err
+    assert (
+        "feed.txt: 1 entries taken"
+        in flow_pipeline(tmp_path, "feeds", "--accept", "feed.txt", **settings).out
+    )
+    assert "threat feed" not in flow_pipeline(tmp_path, "feeds", **settings).out
+    listed = "select is_listed_now from threat_matches where ip = '198.51.100.7'"
+    assert flow_pipeline(tmp_path, "sql", "--csv", listed, **settings).out.split() == [
+        "is_listed_now",
+        "False",
+    ]
+
+
+def test_a_bad_line_of_the_allow_list_stops_everything_before_it_runs(tmp_path: Path) -> None:
+    put(tmp_path / "logs", document(record([flow(AT)], AT)), HOUR)
+    (tmp_path / "allowed.csv").write_text("prefix,reason\n10.0.0.0/33,x\n")
+    settings = {"FLOW_SOURCES": "logs", "FLOW_ALLOW_LIST": "allowed.csv"}
+    ended = flow_pipeline(tmp_path, "run", **settings)
+    assert ended.code == 2
+    assert "allowed.csv line 2: '10.0.0.0/33' is no address or prefix" in ended.err
+    assert not (tmp_path / "lake").exists()
+    assert "allowed.csv line 2" in flow_pipeline(tmp_path, "doctor", **settings).out

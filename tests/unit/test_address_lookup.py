@@ -22,7 +22,7 @@ from flow_pipeline.address_lookup import (
     _filled,  # pyright: ignore[reportPrivateUsage]
     look_up_hour,
 )
-from flow_pipeline.enrichment.country import open_country_database
+from flow_pipeline.enrichment.address_facts import open_address_facts
 from flow_pipeline.enrichment.threat_feeds import (
     FeedEntry,
     FeedSnapshot,
@@ -34,6 +34,7 @@ from flow_pipeline.flowlog.schema import VNET_CONTAINER
 from flow_pipeline.lake import FOOTER_KEY, Lake, footer_bytes
 from flow_pipeline.landing import land_hour
 from flow_pipeline.partitions import UNPARTITIONED, written_partition
+from flow_pipeline.settings import Settings
 from flow_pipeline.threat_history import THREAT_ENTRIES, ThreatHistory, read_history
 from tests.unit.blobs import HOUR, MINUTE, document, flow, put, put_flows, record
 
@@ -65,8 +66,8 @@ def country_db(path: Path, countries: dict[str, str]) -> Path:
 def refer(lake: Lake, tmp_path: Path) -> Iterator[Refer]:
     """The reference data as they stand at the call: one small country database, feed `a`."""
     path = country_db(tmp_path / "own.mmdb", {"198.51.100.0/24": "NL", "203.0.113.0/24": "BR"})
-    with open_country_database(path) as countries:
-        yield lambda: ReferenceData(countries, read_history(lake, ["a", "b"]))
+    with open_address_facts(Settings(country_db=path)) as facts:
+        yield lambda: ReferenceData(facts, read_history(lake, ["a", "b"]))
 
 
 def listed(lake: Lake, at: datetime, *entries: str, feed: str = "a") -> None:
@@ -126,12 +127,21 @@ class TestRows:
             "valid_from": None,
             "valid_to": None,
             "looked_up_at": NOW,
-            "country_db": reference.countries.version,
+            "country_db": reference.facts.countries.version,
+            "azure_ranges": reference.facts.azure.version,
+            "address_class": "documentation",
         }
+        # No list and no other database is set.
+        known |= dict.fromkeys(
+            (
+                "asn", "organisation", "asn_db", "azure_region", "azure_service", "scanner",
+                "scanner_list", "network", "network_kind", "network_region", "vnet", "network_list",
+            )
+        )  # fmt: skip
         unlisted = known | {"threat_feed": None, "threat_entry": None}
         by_a = known | {"threat_feed": "a"}
         assert rows(lake) == [
-            unlisted | {"ip": "10.0.0.4", "country": None},
+            unlisted | {"ip": "10.0.0.4", "country": None, "address_class": "private"},
             unlisted | {"ip": "198.51.100.7", "country": "NL"},
             by_a | {"ip": "198.51.100.8", "country": "NL", "threat_entry": "198.51.100.8"},
             by_a | {"ip": "203.0.113.9", "country": "BR", "threat_entry": "203.0.113.0/24"},
@@ -202,9 +212,32 @@ class TestWhenItIsDoneAgain:
 
     def test_another_country_database(self, lake: Lake, refer: Refer, tmp_path: Path) -> None:
         path = country_db(tmp_path / "newer.mmdb", {"198.51.100.0/24": "FR"})
-        with open_country_database(path) as countries:
-            assert look_up(lake, ReferenceData(countries, refer().threats)).changed
+        with open_address_facts(Settings(country_db=path)) as facts:
+            assert look_up(lake, ReferenceData(facts, refer().threats)).changed
         assert [row["country"] for row in rows(lake)] == [None, "FR"]
+
+    @pytest.mark.parametrize(
+        ("setting", "content"),
+        [
+            ("networks", "prefix,name,kind,region\n198.51.100.0/24,office,site,\n"),
+            ("scanners", "prefix,name\n198.51.100.7,Censys\n"),
+            ("service_tags", '{"values": [{"name": "A", "properties": {"addressPrefixes": []}}]}'),
+        ],
+    )
+    def test_another_list(
+        self, lake: Lake, refer: Refer, tmp_path: Path, setting: str, content: str
+    ) -> None:
+        path = tmp_path / "list"
+        path.write_text(content)
+        settings = Settings.model_validate({"country_db": tmp_path / "own.mmdb", setting: path})
+        for _ in range(2):
+            with open_address_facts(settings) as facts:
+                reference = ReferenceData(facts, refer().threats)
+                assert look_up(lake, reference).changed
+                assert not look_up(lake, reference).changed
+            path.write_text(
+                content.replace("198.51.100", "203.0.113").replace("[]", '["10.0.0.0/8"]')
+            )
 
     def test_the_first_snapshot_of_another_feed(self, lake: Lake, refer: Refer) -> None:
         listed(lake, NOW, "203.0.113.250", feed="b")

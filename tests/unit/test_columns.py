@@ -22,6 +22,7 @@ from flow_pipeline.lake_views import (
     BLOB_PROBLEMS_COLUMNS,
     LANDED_BLOBS_COLUMNS,
     LANDINGS_COLUMNS,
+    SETTING_VIEWS,
     connect,
     landed_views,
     sql_type,
@@ -108,6 +109,11 @@ def test_threat_entries(described: dict[str, dict[str, Any]]) -> None:
     assert columns_of(described, "threat_entries") == of_schema(THREAT_ENTRIES.schema)
 
 
+@pytest.mark.parametrize("table", ["threat_feeds", "allow_list"])
+def test_what_settings_say(described: dict[str, dict[str, Any]], table: str) -> None:
+    assert columns_of(described, table) == list(SETTING_VIEWS[table].items())
+
+
 def test_the_landed_file_holds_them_all_in_order() -> None:
     names = [column.name for column in (*FLOW_COLUMNS, *REJECT_COLUMNS)]
     assert LANDED_SCHEMA.names == names
@@ -123,7 +129,7 @@ def test_the_views_have_what_is_described(
     lake = Lake.open(tmp_path / "lake")
     for spec in (LANDED_TUPLES, IP_LOOKUP, THREAT_ENTRIES):
         lake.ensure_table(spec)
-    views = (*landed_views(None), "ip_lookup", "threat_entries")
+    views = (*landed_views(None), *SETTING_VIEWS, "ip_lookup", "threat_entries")
     with connect(lake) as connection:
         for view in views:
             found = connection.execute(f"describe {view}").fetchall()

@@ -19,7 +19,7 @@ from flow_pipeline.currency import (
     currency_of_models,
 )
 from flow_pipeline.dbt_models import Grain
-from flow_pipeline.enrichment.country import CountryDatabase, open_country_database
+from flow_pipeline.enrichment.address_facts import AddressFacts, open_address_facts
 from flow_pipeline.flowlog.folder_source import FolderSource
 from flow_pipeline.lake import Lake
 from flow_pipeline.landing import land_hour
@@ -59,8 +59,8 @@ def land(lake: Lake, *folders: Path, hours: Sequence[int] = (0, 1)) -> None:
         land_hour(lake, sources, MIDNIGHT + hour * HOUR, now=lambda: LATER)
 
 
-def reference(lake: Lake, countries: CountryDatabase, *feeds: Path) -> ReferenceData:
-    return ReferenceData(countries, read_history(lake, [str(feed) for feed in feeds]))
+def reference(lake: Lake, facts: AddressFacts, *feeds: Path) -> ReferenceData:
+    return ReferenceData(facts, read_history(lake, [str(feed) for feed in feeds]))
 
 
 def why(planner: Planner, name: str, when: When) -> str | None:
@@ -148,8 +148,8 @@ def test_a_look_up_that_is_missing_or_behind_is_told(
     land(lake, logs)
     planner = planner_of(lake)
     since = MIDNIGHT
-    with open_country_database(None) as countries:
-        known = reference(lake, countries)
+    with open_address_facts(Settings()) as facts:
+        known = reference(lake, facts)
 
         def found(known: ReferenceData = known) -> dict[When, str]:
             planner.refresh()
@@ -170,8 +170,16 @@ def test_a_look_up_that_is_missing_or_behind_is_told(
         assert found() == {MIDNIGHT: changed}
         # A feed that is new lists since always.
         listed = ThreatHistory(("f",), known.threats.entries, (("f", ((LATER, "digest"),)),))
-        told = "the country database or the threat feeds have changed"
-        assert found(ReferenceData(countries, listed)) == {
+        told = "the threat feeds have changed, or how addresses are looked up"
+        assert found(ReferenceData(facts, listed)) == {
+            MIDNIGHT: f"{changed}; {told}",
+            MIDNIGHT + HOUR: told,
+        }
+    networks = tmp_path / "networks.csv"
+    networks.write_text("prefix,name,kind,region\n10.0.0.0/16,hub,vnet,westeurope\n")
+    with open_address_facts(Settings(networks=networks)) as facts:
+        told = f"network_list was not set, is {facts.networks.version}"
+        assert found(reference(lake, facts)) == {
             MIDNIGHT: f"{changed}; {told}",
             MIDNIGHT + HOUR: told,
         }
@@ -181,8 +189,8 @@ def test_facts_that_were_built_before_a_look_up_name_it(lake: Lake, logs: Path) 
     land(lake, logs)
     planner = planner_of(lake)
     build(planner, "fct_flows", MIDNIGHT)
-    with open_country_database(None) as countries:
-        look_up_hour(lake, reference(lake, countries), MIDNIGHT)
+    with open_address_facts(Settings()) as facts:
+        look_up_hour(lake, reference(lake, facts), MIDNIGHT)
     assert why(planner, "fct_flows", MIDNIGHT) == (
         "ip_lookup written_date=2025-11-01/written_hour=0 is newer"
     )

@@ -534,3 +534,24 @@ class TestPlaces:
         assert done.stdout.count("File too large") == 3
         assert "\x1b" not in done.stdout
         assert Lake.open(tmp_path / "lake").existing(SPEC).files == ()
+
+
+def test_a_table_with_other_columns_is_begun_anew(tmp_path: Path) -> None:
+    lake = Lake.open(tmp_path / "lake")
+    old = TableSpec("derived", pa.schema([("ip", pa.string())]), ())
+    new = TableSpec("derived", pa.schema([("ip", pa.string()), ("asn", pa.int64())]), ())
+    lake.begin_anew_if_other_columns(new)
+    snapshot = lake.existing(old)
+    path = snapshot.stage(UNPARTITIONED)
+    pq.write_table(pa.table({"ip": ["192.0.2.1"]}), path)
+    snapshot.commit(UNPARTITIONED, [path], [])
+    lake.begin_anew_if_other_columns(old)
+    assert len(lake.existing(old).files) == 1
+    lake.begin_anew_if_other_columns(new)
+    assert lake.snapshot("derived") is None
+    # Whoever reads the old one can go on, until it is vacuumed.
+    assert path.exists()
+    assert lake.existing(new).spec.schema.names == ["ip", "asn"]
+    assert [one.name for one in (tmp_path / "lake/derived").iterdir() if one.is_dir()] == [
+        "_delta_log"
+    ]

@@ -152,10 +152,12 @@ def test_both_lines_of_duckdb_are_admitted(declared: dict[str, list[Requirement]
 
 
 def test_every_package_that_is_imported_is_declared(
-    project_dir: Path, declared: dict[str, list[Requirement]]
+    project_dir: Path, pyproject: dict[str, Any], declared: dict[str, list[Requirement]]
 ) -> None:
     distributions = packages_distributions()
-    names = {canonicalize_name(requirement.name) for requirement in declared["run"]}
+    extras = pyproject["project"]["optional-dependencies"].values()
+    optional = [Requirement(line) for lines in extras for line in lines]
+    names = {canonicalize_name(requirement.name) for requirement in declared["run"] + optional}
     undeclared: set[str] = set()
     for path in (project_dir / "flow_pipeline").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -55,6 +55,7 @@ def test_without_settings_the_sample_stands_in() -> None:
     assert settings.feed_locations == ("sample/threats.txt",)
     assert settings.start is None
     assert settings.country_db is None
+    assert settings.online_times is None
     assert (settings.top_n, settings.look_back_hours, settings.keep_days) == (20, 6, 7)
     assert settings.top_excluded_ports == frozenset()
 
@@ -126,7 +127,12 @@ def test_a_file_that_is_not_text_is_named() -> None:
         ("FLOW_LAKE", "abfss://lake@contoso.dfs.core.windows.net/flows"),
         ("FLOW_COUNTRY_DB", "no-such-file.mmdb"),
         ("FLOW_COUNTRY_DB", "."),
+        ("FLOW_ASN_DB", "no-such-file.mmdb"),
+        ("FLOW_SERVICE_TAGS", "https://example.org/tags.json"),
+        ("FLOW_NETWORKS", "no-such-file.csv"),
+        ("FLOW_SCANNERS", "."),
         ("FLOW_COUNTRY_DB", "https://example.org/country.mmdb"),
+        ("FLOW_ONLINE_TIMES", "no-such-file.csv"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(
@@ -441,9 +447,20 @@ def test_every_setting_is_documented_with_its_default(project_dir: Path) -> None
 def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path: Path) -> None:
     text = (project_dir / ".env.example").read_text(encoding="utf-8")
     text = re.sub(r"^#(?=FLOW_)", "", text, flags=re.MULTILINE)
-    (tmp_path / "country.mmdb").touch()
-    text = text.replace("/srv/geoip/GeoLite2-Country.mmdb", str(tmp_path / "country.mmdb"))
+    for file in (
+        "/srv/geoip/GeoLite2-Country.mmdb",
+        "/srv/geoip/GeoLite2-ASN.mmdb",
+        "/srv/azure/ServiceTags_Public.json",
+        "/srv/networks.csv",
+        "/srv/scanners.csv",
+    ):
+        path = tmp_path / Path(file).name
+        path.touch()
+        text = text.replace(file, str(path))
+    (tmp_path / "online.csv").write_text("nic,online_at\n", encoding="utf-8")
     text = text.replace("/srv/flow-logs", str(tmp_path))
+    (tmp_path / "allowed.csv").write_text("prefix,reason\n198.51.100.7,scanner\n")
+    text = text.replace("/etc/flow-pipeline/allowed.csv", str(tmp_path / "allowed.csv"))
     Path(".env").write_text(text, encoding="utf-8")
     settings = load_settings()
     assert [type(location) for location in settings.source_locations()] == [
@@ -456,3 +473,4 @@ def test_the_documented_lines_are_settings_that_work(project_dir: Path, tmp_path
     assert (secret_of(first) or "").startswith("sv=")
     assert settings.top_excluded_ports == {22, 3389}
     assert len(settings.threat_feeds) == 2
+    assert [allowed.prefix for allowed in settings.allowed()] == ["198.51.100.7"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +15,14 @@ import pytest
 
 from flow_pipeline.errors import ReferenceDataError, SettingError
 from flow_pipeline.lake import Lake
-from flow_pipeline.threat_history import THREAT_ENTRIES, read_history, refresh_feeds
+from flow_pipeline.threat_history import (
+    THREAT_ENTRIES,
+    FeedState,
+    feed_states,
+    read_history,
+    refresh_feeds,
+)
+from tests.unit.list_server import ListServer, list_server
 
 LONG_AGO = datetime(2020, 1, 1)
 Listed = tuple[str, str, datetime | None, datetime | None]
@@ -200,3 +210,244 @@ class TestVersion:
             read_history(lake, each).version_at(None) for each in ([a], [b], [a, b], [b, a])
         }
         assert len(versions) == 4
+
+
+@pytest.fixture
+def server() -> Iterator[ListServer]:
+    with list_server() as serving:
+        yield serving
+
+
+LISTED = [f"203.0.113.{no}" for no in range(20)]
+MONDAY = "Mon, 02 Mar 2026 00:00:00 GMT"
+START = datetime(2030, 1, 1)
+
+
+def ask(lake: Lake, server: ListServer, minutes: float, *, accept: bool = False) -> FeedState:
+    """Refresh the server's feed, some minutes after the beginning."""
+    accepted = [server.feed] if accept else []
+    [state] = refresh_feeds(
+        lake, [server.url], accepted, now=lambda: START + timedelta(minutes=minutes)
+    )
+    return state
+
+
+def open_entries(lake: Lake) -> list[str]:
+    return [entry for _, entry, _, listed_to in entries(lake) if listed_to is None]
+
+
+class TestConditionalRequests:
+    def test_a_feed_that_did_not_change_is_not_sent_again(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED, etag='"one"', modified=MONDAY)
+        assert ask(lake, server, 0).changed
+        state = ask(lake, server, 60)
+        assert (state.changed, state.failure, state.entries) == (False, None, 20)
+        assert state.asked_at == START + timedelta(minutes=60)
+        server.serve(*LISTED, "198.51.100.1", etag='"two"', modified=MONDAY)
+        assert ask(lake, server, 120).entries == 21
+        assert ask(lake, server, 180).entries == 21
+        assert server.asked == [
+            (None, None),
+            ('"one"', MONDAY),
+            ('"one"', MONDAY),
+            ('"two"', MONDAY),
+        ]
+
+    def test_one_of_two_validators_is_enough(self, lake: Lake, server: ListServer) -> None:
+        server.serve(*LISTED, modified=MONDAY)
+        ask(lake, server, 0)
+        ask(lake, server, 60)
+        assert server.asked[1] == (None, MONDAY)
+
+    def test_a_server_without_validators_is_read_each_time(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED)
+        ask(lake, server, 0)
+        server.serve(*LISTED[:19])
+        assert ask(lake, server, 60).entries == 19
+        assert server.asked == [(None, None)] * 2
+
+    def test_same_entries_with_another_etag_are_no_change(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED, etag='"one"')
+        ask(lake, server, 0)
+        server.serve(*reversed(LISTED), etag='"two"')
+        assert not ask(lake, server, 60).changed
+        ask(lake, server, 120)
+        assert [etag for etag, _ in server.asked] == [None, '"one"', '"two"']
+        assert len(entries(lake)) == 20
+
+    def test_a_feed_is_not_asked_more_often_than_is_sensible(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED)
+        for minutes in (0, 1, 49.9, 50, 60, 99.9, 100):
+            ask(lake, server, minutes)
+        assert len(server.asked) == 3
+
+    def test_a_clock_that_was_set_back_silences_no_feed(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED)
+        ask(lake, server, 1000)
+        ask(lake, server, 0)
+        assert len(server.asked) == 2
+
+    def test_another_query_is_another_question(self, lake: Lake, server: ListServer) -> None:
+        server.serve(*LISTED, etag='"one"')
+        for query in ("?key=a", "?key=a", "?key=b"):
+            refresh_feeds(lake, [server.url + query], now=lambda: START)
+        assert server.asked == [(None, None)] * 2
+        # The footers name no secret.
+        assert all("key" not in str(file.footer()) for file in lake.existing(THREAT_ENTRIES).files)
+
+    def test_what_is_listed_until_a_time_is_asked_anew_then(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        times = ["2030-01-01T00:30:00Z", None]
+        objects = [
+            {
+                "type": "indicator",
+                "pattern": f"[ipv4-addr:value = '203.0.113.{no}']",
+                "valid_until": until,
+            }
+            for no, until in enumerate(times)
+        ]
+        server.serve(json.dumps({"type": "bundle", "objects": objects}), etag='"one"')
+        ask(lake, server, 0)
+        # Ours is the clock of the machine, so it lasts there: what is tested is that it is asked.
+        ask(lake, server, 20)
+        assert server.asked == [(None, None)]
+        ask(lake, server, 30)
+        assert server.asked == [(None, None)] * 2
+
+
+class TestFeedThatBreaks:
+    """Whatever a server says instead of its list, the flags stand, and the state says why."""
+
+    @pytest.fixture(autouse=True)
+    def list_that_was_good_once(self, lake: Lake, server: ListServer) -> None:
+        server.serve(*LISTED, etag='"one"')
+        ask(lake, server, 0)
+
+    @pytest.mark.parametrize(
+        ("status", "body", "told"),
+        [
+            (404, b"nothing here", r"does not exist \(HTTP 404\)"),
+            (200, b"", "holds no public address"),
+            (200, b"# nothing today\n", "holds no public address"),
+            (200, b"<!doctype html><p>203.0.113.7 sign in", "is a web page"),
+            (200, b"203.0.113.0\n203.0.113.1\n", "lists 2 entries, where it listed 20 before"),
+            (200, b'[{"ip_address": "203.0.113.0"', "breaks off, or of an unknown kind"),
+        ],
+    )
+    def test_it_keeps_its_last_good_state_and_says_why(
+        self, lake: Lake, server: ListServer, status: int, body: bytes, told: str
+    ) -> None:
+        server.status, server.body, server.headers = status, body, {"ETag": '"broken"'}
+        before = entries(lake)
+        history = read_history(lake, [server.url]).version_at(START)
+        for minutes in (60, 62, 120):
+            state = ask(lake, server, minutes)
+            assert re.search(told, state.failure or "")
+            assert (state.entries, state.changed) == (20, False)
+            [shown] = feed_states(lake, [server.url])
+            assert shown.failure == state.failure
+        assert entries(lake) == before
+        assert read_history(lake, [server.url]).version_at(START) == history
+        assert read_history(lake, [server.url]).matcher.spans_of("203.0.113.7")
+        # Within five minutes it is not asked again; and always by the ETag of what stands.
+        assert [etag for etag, _ in server.asked] == [None, '"one"', '"one"']
+        server.serve(*LISTED, etag='"one"')
+        assert ask(lake, server, 126).failure is None
+        [shown] = feed_states(lake, [server.url])
+        assert shown.failure is None
+
+    def test_a_server_that_is_gone_is_one_of_them(self, lake: Lake) -> None:
+        with list_server() as gone:
+            gone.serve(*LISTED)
+            ask(lake, gone, 0)
+        state = ask(lake, gone, 60)
+        assert "cannot be reached" in (state.failure or "")
+        assert state.entries == 20
+
+    def test_a_list_that_is_not_so_much_smaller_is_taken(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(*LISTED[:3])
+        state = ask(lake, server, 60)
+        assert (state.failure, state.entries) == (None, 3)
+
+    def test_a_small_list_is_taken_where_somebody_says_so(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve(LISTED[0], etag='"small"')
+        assert f"feeds --accept {server.feed}" in (ask(lake, server, 60).failure or "")
+        # At once, and by no condition.
+        state = ask(lake, server, 61, accept=True)
+        assert (state.failure, state.entries, state.changed) == (None, 1, True)
+        assert server.asked[-1] == (None, None)
+        assert open_entries(lake) == [LISTED[0]]
+        assert ask(lake, server, 120).failure is None
+
+    def test_a_list_of_nothing_is_taken_where_somebody_says_so(
+        self, lake: Lake, server: ListServer
+    ) -> None:
+        server.serve("[]")
+        assert ask(lake, server, 60).failure
+        assert ask(lake, server, 61, accept=True).entries == 0
+        assert open_entries(lake) == []
+        # It stays one, and what it lists again it lists from then on.
+        assert ask(lake, server, 120).failure is None
+        server.serve(LISTED[0])
+        ask(lake, server, 180)
+        assert [row[2] is None for row in entries(lake) if row[3] is None] == [False]
+
+    def test_a_web_page_is_taken_from_nobody(self, lake: Lake, server: ListServer) -> None:
+        server.serve("<html>")
+        assert ask(lake, server, 60, accept=True).failure
+        server.serve("not an address")
+        assert ask(lake, server, 120, accept=True).failure
+        assert len(open_entries(lake)) == 20
+
+
+def test_what_a_feed_lists_after_it_was_empty_at_first_is_not_since_always(
+    lake: Lake, tmp_path: Path
+) -> None:
+    location = feed(tmp_path / "a.txt")
+    refresh_feeds(lake, [location], ["a.txt"])
+    feed(tmp_path / "a.txt", "203.0.113.7")
+    refresh_feeds(lake, [location])
+    [(_, entry, listed_from, _)] = entries(lake)
+    assert entry == "203.0.113.7"
+    assert listed_from is not None
+    history = read_history(lake, [location])
+    assert history.version_at(LONG_AGO) != history.version_at(listed_from)
+
+
+def test_a_file_that_shrinks_is_held_too(lake: Lake, tmp_path: Path) -> None:
+    location = feed(tmp_path / "a.txt", *LISTED)
+    refresh_feeds(lake, [location])
+    feed(tmp_path / "a.txt", *LISTED[:2])
+    for _ in range(2):
+        [state] = refresh_feeds(lake, [location])
+        assert "lists 2 entries" in (state.failure or "")
+    # What it says each time is written once.
+    assert lake.existing(THREAT_ENTRIES).version == 2
+    feed(tmp_path / "a.txt", *LISTED)
+    [state] = refresh_feeds(lake, [location])
+    assert (state.failure, state.entries) == (None, 20)
+    assert len(lake.existing(THREAT_ENTRIES).files) == 1
+
+
+def test_two_runs_at_once_ask_once_where_one_is_through(lake: Lake, server: ListServer) -> None:
+    server.serve(*LISTED, etag='"one"')
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda _: ask(lake, server, 0), range(4)))
+    assert {state.entries for state in states} == {20}
+    assert len(lake.existing(THREAT_ENTRIES).files) == 2
+    assert len(entries(lake)) == 20

@@ -32,6 +32,48 @@ addresses as (
 
 ),
 
+-- The end of a flow that is the NIC's own: an inbound one's target, an outbound one's source.
+own_ends as (
+
+    select distinct
+        date,
+        hour,
+        target_resource_id,
+        case direction when 'I' then dst_ip else src_ip end as ip
+    from {{ ref('stg_flow_records') }}
+
+),
+
+-- VNet flow logs name a virtual network, or a subnet of it; those of a NIC and of NSGs name none.
+own_vnets as (
+
+    select
+        date,
+        hour,
+        ip,
+        nullif(
+            regexp_extract(lower(target_resource_id), '^(.*/virtualnetworks/[^/]+)', 1), ''
+        ) as vnet_id
+    from own_ends
+
+),
+
+-- What two virtual networks claim within an hour is a hop's, or used twice: then nothing is known.
+own_addresses as (
+
+    select
+        date,
+        hour,
+        ip,
+        case when min(vnet_id) = max(vnet_id) then max(vnet_id) end as vnet_id,
+        case
+            when min(vnet_id) = max(vnet_id) then regexp_extract(max(vnet_id), '([^/]+)$', 1)
+        end as vnet_name
+    from own_vnets
+    group by date, hour, ip
+
+),
+
 enriched as (
 
     select
@@ -43,8 +85,9 @@ enriched as (
             as threat_type,
         coalesce(src.threat_feed, dst.threat_feed) as threat_feed,
         services.service,
-        -- Decided by a later model of networks; the column is part of the contract already.
-        cast(null as varchar) as flow_type,
+        {{ place_of('src', 'own_src') }} as src_place,
+        {{ place_of('dst', 'own_dst') }} as dst_place,
+        {{ is_one_vnet('src', 'own_src', 'dst', 'own_dst') }} as is_one_vnet,
         case flows.log_version
             when 1 then true
             when 2 then coalesce(flows.flow_state = 'B', false)
@@ -61,6 +104,16 @@ enriched as (
             flows.dst_ip = dst.ip
             and (dst.valid_from is null or flows.flow_time >= dst.valid_from)
             and (dst.valid_to is null or flows.flow_time < dst.valid_to)
+    left join own_addresses as own_src
+        on
+            flows.date = own_src.date
+            and flows.hour = own_src.hour
+            and flows.src_ip = own_src.ip
+    left join own_addresses as own_dst
+        on
+            flows.date = own_dst.date
+            and flows.hour = own_dst.hour
+            and flows.dst_ip = own_dst.ip
     left join services
         on flows.dst_port = services.port and flows.protocol = services.protocol
 
@@ -102,6 +155,6 @@ select
     threat_type,
     threat_feed,
     service,
-    flow_type,
+    {{ flow_type('src_place', 'dst_place') }} as flow_type,
     is_new_flow
 from enriched

@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_pipeline.enrichment.feed_fetch import FeedLimits, feed_name
 from flow_pipeline.enrichment.threat_feeds import (
     THREAT_SCHEMA,
     FeedEntry,
-    FeedLimits,
     FeedSnapshot,
     ThreatMatcher,
     ThreatSpan,
-    feed_name,
     merge_snapshot,
     parse_feed,
     read_feed,

@@ -1,0 +1,52 @@
+with flows as (
+
+    select
+        date,
+        hour,
+        upper(coalesce(mac, '')) as mac,
+        dst_ip as ip,
+        src_ip,
+        flow_time,
+        is_new_flow
+    from {{ ref('fct_flows') }}
+    where direction = 'I'
+
+),
+
+-- Within an hour nobody is away for an hour, so that whole hours are enough to find who was.
+by_hour as (
+
+    select
+        date,
+        mac,
+        ip,
+        src_ip,
+        min(flow_time) as first_at,
+        max(flow_time) as last_at,
+        sum(case when is_new_flow then 1 else 0 end) as flows
+    from flows
+    group by date, hour, mac, ip, src_ip
+
+),
+
+visits as (
+
+    select
+        *,
+        lag(last_at) over (partition by date, mac, ip, src_ip order by first_at) as left_at
+    from by_hour
+
+)
+
+select
+    date,
+    mac,
+    ip,
+    src_ip,
+    min(first_at) as first_at,
+    max(last_at) as last_at,
+    min(case when first_at >= left_at + {{ away() }} then first_at end) as returned_at,
+    cast(sum(flows) as bigint) as flows
+from visits
+where {{ is_internet('src_ip') }}
+group by date, mac, ip, src_ip
