@@ -262,6 +262,7 @@ def assert_nothing_staged(lake: Lake) -> None:
             duckdb.execute("select count(*) from parquet_metadata(?)", [str(path)])
 
 
+@pytest.mark.timeout(900)  # seven whole runs, one after the other
 def test_a_command_on_a_full_disk_tells_it_and_the_next_repairs(
     small_disk: SmallDisk, logs: Path, tmp_path: Path
 ) -> None:
