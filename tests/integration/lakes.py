@@ -51,7 +51,9 @@ STUDY = (
 )  # fmt: skip
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
-DERIVED = ("fct_flows", *SUMMARIES, *STUDY, *COVERAGE)
+HOURS = ("fct_flows",)
+DAYS = (*SUMMARIES, *STUDY)
+DERIVED = (*HOURS, *DAYS, *COVERAGE)
 
 
 @dataclass(frozen=True)

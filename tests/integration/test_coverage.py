@@ -14,6 +14,7 @@ from flow_pipeline.partitions import DAY, HOUR
 from flow_pipeline.pipeline import Pipeline
 from tests.integration.lakes import (
     COVERAGE,
+    DAYS,
     DERIVED,
     SUMMARIES,
     ask,
@@ -230,4 +231,4 @@ def test_the_written_day_of_the_last_blob_of_a_day_is_covered_as_well(tmp_path: 
     assert ask(pipeline, forms) == [(2,)]
     currency = pipeline.currency("day")
     assert currency.not_current == ()
-    assert currency.looked_at == dict.fromkeys((*SUMMARIES, *COVERAGE), 2)
+    assert currency.looked_at == dict.fromkeys((*DAYS, *COVERAGE), 2)

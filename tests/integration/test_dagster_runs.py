@@ -22,7 +22,7 @@ from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.sample import sample_blobs
 from flow_pipeline.settings import load_settings
 from tests.definitions.code_location import load_definitions
-from tests.integration.lakes import COVERAGE, DERIVED, SUMMARIES, file_names, write_blobs
+from tests.integration.lakes import COVERAGE, DAYS, DERIVED, file_names, write_blobs
 from tests.integration.plain_count import LoggedFlow, flows_in
 from tests.unit.blobs import flow, put_flows
 
@@ -335,7 +335,7 @@ def test_checks_warn_of_what_is_new_in_the_logs_and_of_what_is_not_current(
     assert (outcome.succeeded, outcome.failures) == (True, ())
     made = evaluations_of(outcome.run_id)
     warned = {name for name, found in made.items() if not found.passed} - {nothing_new}
-    assert warned == {f"{name}: every_partition_current" for name in (*SUMMARIES, *COVERAGE)}
+    assert warned == {f"{name}: every_partition_current" for name in (*DAYS, *COVERAGE)}
     found = made["top_ports_daily: every_partition_current"]
     assert (found.severity, found.blocking) == (dg.AssetCheckSeverity.WARN, False)
     assert found.description == "2 partitions of top_ports_daily looked at, 1 not current"

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flow_pipeline.partitions import HOUR, hours_between
-from tests.integration.lakes import COVERAGE, SUMMARIES
+from tests.integration.lakes import COVERAGE, DAYS, HOURS
 from tests.torture.growing_logs import ADDRESSES, LISTED, GrowingLogs, Store
 from tests.torture.look import assert_same, commits, judge, look
 from tests.torture.runs import Command, Difference, Job, Workers
@@ -37,8 +37,8 @@ _AGE = timedelta(days=30)
 _STAGES = {
     "landed_tuples": "while landing",
     "ip_lookup": "between landing and dbt",
-    "fct_flows": "while dbt built hours",
-    **dict.fromkeys((*SUMMARIES, *COVERAGE), "while dbt built days"),
+    **dict.fromkeys(HOURS, "while dbt built hours"),
+    **dict.fromkeys((*DAYS, *COVERAGE), "while dbt built days"),
 }
 
 
