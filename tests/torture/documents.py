@@ -19,7 +19,7 @@ SECONDS = 1793509200  # 2026-11-01T05:00:00Z
 T = TypeVar("T")
 
 # A document in more pieces than this takes long, and meets nothing else.
-_MOST_EDGES = 64
+_MOST_EDGES = 16
 
 
 class Choices(Protocol):

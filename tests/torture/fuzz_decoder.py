@@ -39,7 +39,10 @@ MODES = (Mode("compiled", "0", 0.9), Mode("plain Python", "1", 0.1))
 # What Numba compiles must not be instrumented: the calls that are put in cannot be compiled.
 COMPILED_MODULES = ("flow_pipeline.flowlog.scan",)
 SEEDS = 200
-LONGEST_INPUT = 600
+LONGEST_INPUT = 300
+# Under atheris a process grows by some kilobytes with each input, without it the same inputs leave
+# it as it was: so one after the other takes on the corpus, and none comes near to its limit.
+INPUTS_OF_A_PROCESS = 50_000
 # For one input, of CPU time: a busy machine does not change it.
 MOST_SECONDS = 30
 # libFuzzer ends a process that hangs on one input, or takes more memory.
@@ -61,19 +64,83 @@ class Tally:
     tuples: int = 0
     rejected: int = 0
     problems: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list[str])
+
+    def add(self, other: Tally) -> None:
+        """Count another process's in."""
+        self.inputs += other.inputs
+        self.differences += other.differences
+        self.slowest_ms = max(self.slowest_ms, other.slowest_ms)
+        self.memory_mb = max(self.memory_mb, other.memory_mb)
+        self.tuples += other.tuples
+        self.rejected += other.rejected
+        self.problems += other.problems
+        self.examples += other.examples
 
 
-class _Process(NamedTuple):
+@dataclass
+class _Reader:
+    """The processes of one mode, one after the other, until they have read enough."""
+
     mode: Mode
-    running: subprocess.Popen[bytes]
-    notes: Path
-    log: Path
+    directory: Path
+    seed: int
+    inputs: int
+    deadline: float
+    corpus: Path
+    ended: list[Tally] = field(default_factory=list[Tally])
+    failures: list[str] = field(default_factory=list[str])
+    running: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Begin the next process; it writes down now and then, and at its end, what it has seen."""
+        inputs = min(INPUTS_OF_A_PROCESS, self.inputs - self.tally.inputs)
+        seconds = self.deadline - time.monotonic()
+        command = [sys.executable, "-c", "from tests.torture.fuzz_decoder import fuzz; fuzz()"]
+        command += map(
+            str, (inputs, seconds, self.seed + len(self.ended), self.corpus, self._notes)
+        )
+        environment = os.environ | {"NUMBA_DISABLE_JIT": self.mode.disable_jit}
+        with self._log.open("wb") as output:
+            self.running = subprocess.Popen(
+                command, cwd=PROJECT_DIR, env=environment, stdout=output, stderr=output
+            )
+
+    def goes_on(self) -> bool:
+        """Whether there is more to wait for; begins the next process where one has ended."""
+        if self.running is None or self.running.poll() is None:
+            return self.running is not None
+        status = self.running.returncode
+        seen = self._running_tally()
+        self.running = None
+        self.ended.append(seen)
+        if status != 0:
+            told = self._log.read_text(errors="replace")[-8_000:]
+            self.failures.append(f"{self.mode.name} ended with {status}:\n{told}")
+        is_done = self.tally.inputs >= self.inputs or time.monotonic() > self.deadline
+        if status == 0 and seen.differences == 0 and not is_done:
+            self._notes.unlink()
+            self.begin()
+        return self.running is not None
 
     @property
     def tally(self) -> Tally:
-        """What it has written down so far; it does so now and then, and at its end."""
-        return Tally(**json.loads(self.notes.read_text())) if self.notes.exists() else Tally()
+        """What all its processes have written down so far."""
+        total = Tally()
+        for tally in [*self.ended, *([self._running_tally()] if self.running else [])]:
+            total.add(tally)
+        return total
+
+    def _running_tally(self) -> Tally:
+        return Tally(**json.loads(self._notes.read_text())) if self._notes.exists() else Tally()
+
+    @property
+    def _notes(self) -> Path:
+        return self.directory / f"{self.mode.disable_jit}.json"
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / f"{self.mode.disable_jit}-{len(self.ended)}.log"
 
 
 def fuzz_decoder(
@@ -90,38 +157,24 @@ def fuzz_decoder(
     """
     corpus = directory / "corpus"
     write_seeds(corpus, seed)
-    processes = [_begin(mode, directory, seed, inputs, seconds, corpus) for mode in MODES]
-    while any(process.running.poll() is None for process in processes):
-        try:
-            for process in processes:
-                process.running.wait(SECONDS_BETWEEN_WORDS / len(processes))
-        except subprocess.TimeoutExpired:
-            say(", ".join(f"{p.mode.name} {p.tally.inputs:,} inputs" for p in processes))
-    wrong: list[str] = []
-    for process in processes:
-        wrong += process.tally.examples
-        if process.running.returncode != 0:
-            told = process.log.read_text(errors="replace")[-8_000:]
-            wrong.append(f"{process.mode.name} ended with {process.running.returncode}:\n{told}")
+    deadline = time.monotonic() + seconds
+    readers = [
+        _Reader(mode, directory, seed, round(inputs * mode.share), deadline, corpus)
+        for mode in MODES
+    ]
+    for reader in readers:
+        reader.begin()
+    said = time.monotonic()
+    while any([reader.goes_on() for reader in readers]):  # noqa: C419 - each has to be asked
+        time.sleep(0.1)
+        if time.monotonic() - said >= SECONDS_BETWEEN_WORDS:
+            said = time.monotonic()
+            say(", ".join(f"{it.mode.name} {it.tally.inputs:,} inputs" for it in readers))
+    wrong = [told for it in readers for told in (*it.tally.examples, *it.failures)]
     if wrong:
-        told = sum(process.tally.differences for process in processes)
+        told = sum(reader.tally.differences for reader in readers)
         raise Difference("\n".join([f"{told} inputs differ, or took too long", *wrong]))
-    return {process.mode.name: process.tally for process in processes}
-
-
-def _begin(
-    mode: Mode, directory: Path, seed: int, inputs: int, seconds: int, corpus: Path
-) -> _Process:
-    notes = directory / f"{mode.disable_jit}.json"
-    log = directory / f"{mode.disable_jit}.log"
-    command = [sys.executable, "-c", "from tests.torture.fuzz_decoder import fuzz; fuzz()"]
-    command += [str(round(inputs * mode.share)), str(seconds), str(seed), str(corpus), str(notes)]
-    environment = os.environ | {"NUMBA_DISABLE_JIT": mode.disable_jit}
-    with log.open("wb") as output:
-        running = subprocess.Popen(
-            command, cwd=PROJECT_DIR, env=environment, stdout=output, stderr=output
-        )
-    return _Process(mode, running, notes, log)
+    return {reader.mode.name: reader.tally for reader in readers}
 
 
 def write_seeds(corpus: Path, seed: int) -> None:
