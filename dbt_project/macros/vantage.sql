@@ -32,6 +32,15 @@ case log_version
 {% endmacro %}
 
 
+{#- A condition: the tuple is of a TCP flow that begins. Version 1 tells no beginnings; UDP sends nothing
+    again by itself. -#}
+{% macro is_syn() %}
+protocol = 6
+        and log_version in (2, 4)
+        and (flow_state = 'B' or (log_version = 4 and decision = 'D'))
+{% endmacro %}
+
+
 {#- A SYN without an answer is sent again: soonest and latest, and the longest time of all of them. -#}
 {% macro retransmitted_after() %}
   {{ return("between 500 and 4000") }}

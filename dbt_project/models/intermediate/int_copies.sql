@@ -149,7 +149,12 @@ seen as (
         blob,
         min(flow_time) as first_at,
         max(case when decision = 'D' then 1 else 0 end) as denials,
-        max(case when bytes_src_to_dst + bytes_dst_to_src > 0 then 1 else 0 end) as sizes
+        max(
+            case
+                when coalesce(bytes_src_to_dst, 0) + coalesce(bytes_dst_to_src, 0) > 0 then 1
+                else 0
+            end
+        ) as sizes
     from candidates
     group by
         date, hour, src_ip, dst_ip, src_port, dst_port, protocol,

@@ -1,22 +1,6 @@
-with flows as (
-
-    select
-        *,
-        {{ is_new_flow() }} as is_new_flow
-    from {{ ref('stg_flow_records') }}
-
-),
-
--- Version 1 has whatever was sent as a flow of its own; UDP sends nothing again by itself.
-syns as (
-
-    select * from flows
-    where protocol = 6 and log_version in (2, 4) and is_new_flow
-
-),
-
--- Few ports come again within an hour, and only these are put in order.
-repeated as (
+-- Few ports come again within an hour, and only these are put in order. By a number, for texts cost
+-- many times as much.
+with repeated as (
 
     select
         date,
@@ -24,13 +8,13 @@ repeated as (
         src_ip,
         src_port,
         dst_port
-    from syns
+    from {{ ref('stg_flow_records') }}
+    where {{ is_syn() }}
     group by date, hour, src_ip, src_port, dst_port
     having count(*) > 1
 
 ),
 
--- A number is put in order at a fraction of what the texts of a connection cost.
 numbered as (
 
     select
@@ -43,19 +27,72 @@ numbered as (
 
 ),
 
-timed as (
+syns as (
+
+    select
+        date,
+        hour,
+        {{ milliseconds('flow_time') }} as sent_ms,
+        src_ip,
+        dst_ip,
+        src_port,
+        dst_port,
+        direction,
+        decision,
+        log_version,
+        coalesce(case when log_version = 4 then flow_log_id else acl_id end, '') as log_id,
+        coalesce(mac, '') as mac,
+        blob,
+        record_no,
+        flow_no,
+        group_no,
+        tuple_no
+    from {{ ref('stg_flow_records') }}
+    where {{ is_syn() }}
+
+),
+
+seen as (
+
+    select distinct
+        date,
+        hour,
+        dst_ip,
+        direction,
+        decision,
+        log_version,
+        coalesce(case when log_version = 4 then flow_log_id else acl_id end, '') as log_id,
+        coalesce(mac, '') as mac,
+        blob
+    from {{ ref('stg_flow_records') }}
+    where {{ is_syn() }}
+
+),
+
+vantages as (
+
+    select
+        *,
+        dense_rank() over (
+            partition by date, hour
+            order by dst_ip, direction, decision, log_version, lower(log_id), upper(mac)
+        ) as vantage_no,
+        dense_rank() over (
+            partition by date, hour
+            order by blob
+        ) as blob_no
+    from seen
+
+),
+
+sent as (
 
     select
         syns.date,
         syns.hour,
-        numbered.ports_no,
-        syns.dst_ip,
-        syns.direction,
-        syns.decision,
-        {{ log_kind() }} as log_kind,
-        {{ log_id() }} as log_id,
-        {{ nic() }} as nic,
-        {{ milliseconds('syns.flow_time') }} as sent_ms,
+        numbered.ports_no * 1000000000 + vantages.vantage_no as connection_no,
+        syns.sent_ms,
+        vantages.blob_no,
         syns.blob,
         syns.record_no,
         syns.flow_no,
@@ -69,64 +106,17 @@ timed as (
             and syns.src_ip = numbered.src_ip
             and syns.src_port = numbered.src_port
             and syns.dst_port = numbered.dst_port
-
-),
-
--- Where a SYN may come again: few, for it is to one of the user's addresses, or from one.
-seen_by as (
-
-    select
-        *,
-        dense_rank() over (
-            partition by date, hour
-            order by dst_ip, direction, decision, log_kind, log_id, nic
-        ) as vantage_no,
-        dense_rank() over (
-            partition by date, hour
-            order by blob
-        ) as blob_no
-    from (
-        select distinct
-            date,
-            hour,
-            dst_ip,
-            direction,
-            decision,
-            log_kind,
-            log_id,
-            nic,
-            blob
-        from timed
-    ) as seen
-
-),
-
-sent as (
-
-    select
-        timed.date,
-        timed.hour,
-        timed.ports_no,
-        seen_by.vantage_no,
-        seen_by.blob_no,
-        timed.sent_ms,
-        timed.blob,
-        timed.record_no,
-        timed.flow_no,
-        timed.group_no,
-        timed.tuple_no
-    from timed
-    inner join seen_by
+    inner join vantages
         on
-            timed.date = seen_by.date
-            and timed.hour = seen_by.hour
-            and timed.dst_ip = seen_by.dst_ip
-            and timed.direction = seen_by.direction
-            and timed.decision = seen_by.decision
-            and timed.log_kind = seen_by.log_kind
-            and timed.log_id = seen_by.log_id
-            and timed.nic = seen_by.nic
-            and timed.blob = seen_by.blob
+            syns.date = vantages.date
+            and syns.hour = vantages.hour
+            and syns.dst_ip = vantages.dst_ip
+            and syns.direction = vantages.direction
+            and syns.decision = vantages.decision
+            and syns.log_version = vantages.log_version
+            and syns.log_id = vantages.log_id
+            and syns.mac = vantages.mac
+            and syns.blob = vantages.blob
 
 ),
 
@@ -134,69 +124,68 @@ in_order as (
 
     select
         *,
-        lag(sent_ms, 1) over same_connection as last_ms,
-        lag(sent_ms, 2) over same_connection as last_but_one_ms,
-        row_number() over same_connection as place
+        row_number() over ordered as place,
+        case
+            when lag(connection_no, 1) over ordered = connection_no then lag(sent_ms, 1) over ordered
+        end as last_ms,
+        case
+            when lag(connection_no, 2) over ordered = connection_no then lag(sent_ms, 2) over ordered
+        end as last_but_one_ms
     from sent
-    window same_connection as (
-        partition by date, hour, ports_no, vantage_no
-        order by sent_ms, blob_no, record_no, flow_no, group_no, tuple_no
+    window ordered as (
+        partition by date, hour
+        order by connection_no, sent_ms, blob_no, record_no, flow_no, group_no, tuple_no
     )
 
 ),
 
--- What is no longer wait than the one before begins something else.
-waits as (
-
-    select
-        *,
-        case
-            when
-                {{ is_longer_wait('(last_ms - last_but_one_ms)', '(sent_ms - last_ms)') }}
-                then 0
-            else 1
-        end as is_first_wait
-    from in_order
-
-),
-
--- Times only grow, so that the greatest beginning so far is that of the chain.
+-- A chain goes on with each wait that is longer than the one before; anything else begins one.
 chains as (
 
     select
         *,
-        max(case when is_first_wait = 1 then place end) over so_far as chain,
-        max(case when is_first_wait = 1 then last_ms end) over so_far as chain_from_ms,
-        max(case when is_first_wait = 1 then sent_ms end) over so_far as first_again_ms
-    from waits
-    window so_far as (
-        partition by date, hour, ports_no, vantage_no
-        order by place
-        rows between unbounded preceding and current row
-    )
+        max(
+            case
+                when
+                    {{ is_longer_wait('(last_ms - last_but_one_ms)', '(sent_ms - last_ms)') }}
+                    then null
+                else place
+            end
+        ) over (
+            partition by date, hour
+            order by place
+            rows between unbounded preceding and current row
+        ) as chain
+    from in_order
 
 ),
 
--- The first tuple of all is a chain of its own, which begins with no wait.
-with_end as (
+-- The first tuple of a connection is a chain by itself, which follows nothing.
+retransmissions as (
 
     select
-        *,
-        max(sent_ms) over (
-            partition by date, hour, ports_no, vantage_no, chain
-        ) as chain_to_ms
+        date,
+        hour,
+        chain
     from chains
-    where place > 1 and first_again_ms - chain_from_ms {{ retransmitted_after() }}
+    group by date, hour, chain
+    having
+        min(sent_ms) - min(last_ms) {{ retransmitted_after() }}
+        and max(sent_ms) - min(last_ms) <= {{ retransmitted_within() }}
 
 )
 
 select
-    date,
-    hour,
-    blob,
-    record_no,
-    flow_no,
-    group_no,
-    tuple_no
-from with_end
-where chain_to_ms - chain_from_ms <= {{ retransmitted_within() }}
+    chains.date,
+    chains.hour,
+    chains.blob,
+    chains.record_no,
+    chains.flow_no,
+    chains.group_no,
+    chains.tuple_no
+from chains
+inner join retransmissions
+    on
+        chains.date = retransmissions.date
+        and chains.hour = retransmissions.hour
+        and chains.chain = retransmissions.chain
