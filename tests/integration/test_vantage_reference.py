@@ -249,7 +249,7 @@ def test_copies_and_retransmissions_are_those_of_plain_python(compiled: dict[str
         for seed in SEEDS:
             rows = draw(seed)
             drawn = pa.table(
-                [list(cells) for cells in zip(*map(astuple, rows), strict=True)], names
+                [list(cells) for cells in zip(*(astuple(row) for row in rows), strict=True)], names
             )
             connection.execute("delete from staging.stg_flow_records")
             connection.register("drawn", drawn)

@@ -126,10 +126,12 @@ in_order as (
         *,
         row_number() over ordered as place,
         case
-            when lag(connection_no, 1) over ordered = connection_no then lag(sent_ms, 1) over ordered
+            when lag(connection_no, 1) over ordered = connection_no
+                then lag(sent_ms, 1) over ordered
         end as last_ms,
         case
-            when lag(connection_no, 2) over ordered = connection_no then lag(sent_ms, 2) over ordered
+            when lag(connection_no, 2) over ordered = connection_no
+                then lag(sent_ms, 2) over ordered
         end as last_but_one_ms
     from sent
     window ordered as (
@@ -155,7 +157,7 @@ chains as (
             partition by date, hour
             order by place
             rows between unbounded preceding and current row
-        ) as chain
+        ) as chain_no
     from in_order
 
 ),
@@ -166,9 +168,9 @@ retransmissions as (
     select
         date,
         hour,
-        chain
+        chain_no
     from chains
-    group by date, hour, chain
+    group by date, hour, chain_no
     having
         min(sent_ms) - min(last_ms) {{ retransmitted_after() }}
         and max(sent_ms) - min(last_ms) <= {{ retransmitted_within() }}
@@ -188,4 +190,4 @@ inner join retransmissions
     on
         chains.date = retransmissions.date
         and chains.hour = retransmissions.hour
-        and chains.chain = retransmissions.chain
+        and chains.chain_no = retransmissions.chain_no
