@@ -17,6 +17,7 @@ defs = dg.Definitions(
         models.threat_matches,
         models.retro_hunt,
         models.allow_listed_daily,
+        models.log_parity_daily,
         models.nic_first_contacts,
         models.nic_first_contacts_fleet,
         models.new_ports,

@@ -64,6 +64,7 @@ _TABLES = (
     "threat_matches",
     "retro_hunt",
     "allow_listed_daily",
+    "log_parity_daily",
     "coverage_hourly",
     "coverage_gaps",
     "lag_daily",

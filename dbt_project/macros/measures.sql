@@ -11,7 +11,17 @@ cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
         as bigint
     ) as bytes,
     cast(count(distinct src_ip) as bigint) as distinct_sources,
-    cast(count(distinct dst_ip) as bigint) as distinct_targets
+    cast(count(distinct dst_ip) as bigint) as distinct_targets,
+    cast(sum(case when is_new_flow and is_attempt then 1 else 0 end) as bigint) as attempts,
+    cast(sum(case when is_new_flow and is_counted then 1 else 0 end) as bigint) as counted,
+    cast(
+        sum(
+            case
+                when is_counted
+                    then coalesce(bytes_src_to_dst + bytes_dst_to_src, bytes_src_to_dst, bytes_dst_to_src)
+            end
+        ) as bigint
+    ) as counted_bytes
 {% endmacro %}
 
 
@@ -36,7 +46,9 @@ cast(sum(flows) as bigint) as flows,
     cast(sum(malicious) as bigint) as malicious,
     cast(count(distinct src_ip) as bigint) as distinct_sources,
     cast(count(distinct case when allowed > 0 then src_ip end) as bigint) as allowed_sources,
-    cast(count(distinct case when denied > 0 then src_ip end) as bigint) as denied_sources
+    cast(count(distinct case when denied > 0 then src_ip end) as bigint) as denied_sources,
+    cast(sum(attempts) as bigint) as attempts,
+    cast(sum(counted) as bigint) as counted
 {% endmacro %}
 
 
@@ -46,7 +58,9 @@ sum(case when is_new_flow then 1 else 0 end) as flows,
         count(*) as tuples,
         sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as allowed,
         sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as denied,
-        sum(case when is_new_flow and is_malicious then 1 else 0 end) as malicious
+        sum(case when is_new_flow and is_malicious then 1 else 0 end) as malicious,
+        sum(case when is_new_flow and is_attempt then 1 else 0 end) as attempts,
+        sum(case when is_new_flow and is_counted then 1 else 0 end) as counted
 {% endmacro %}
 
 

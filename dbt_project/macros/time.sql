@@ -14,6 +14,20 @@
 {% endmacro %}
 
 
+{#- Milliseconds since 1970. -#}
+{% macro milliseconds(time) %}
+  {{ return(adapter.dispatch('milliseconds', 'flow_pipeline')(time)) }}
+{% endmacro %}
+
+{% macro duckdb__milliseconds(time) %}
+  {{ return("epoch_ms(" ~ time ~ ")") }}
+{% endmacro %}
+
+{% macro default__milliseconds(time) %}
+  {{ return("unix_millis(" ~ time ~ ")") }}
+{% endmacro %}
+
+
 {#- The moment at which an hour of a day begins. -#}
 {% macro hour_of(day, hour) %}
   {{ return("(cast(" ~ day ~ " as timestamp) + " ~ hour ~ " * interval 1 hour)") }}

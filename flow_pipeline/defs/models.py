@@ -116,6 +116,7 @@ threat_matches = _spec(
 )
 retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
 allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
+log_parity_daily = _spec("log_parity_daily", "summaries", [dg.AssetDep("fct_flows")])
 nic_first_contacts = _spec(
     "nic_first_contacts",
     "summaries",

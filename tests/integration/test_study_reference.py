@@ -71,6 +71,8 @@ class Flow:
     is_allowed: bool
     is_new: bool
     is_malicious: bool
+    is_attempt: bool
+    is_counted: bool
 
     @property
     def source(self) -> str:
@@ -87,7 +89,7 @@ class Flow:
             self.at.date(), self.at.hour, self.at, self.recorded_at, self.mac, *ends, self.port,
             self.protocol, SERVICES.get(self.port), "I" if self.is_inbound else "O",
             "A" if self.is_allowed else "D", self.is_new, self.is_malicious,
-            country_of(self.source),
+            country_of(self.source), self.is_attempt, self.is_counted,
         )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ COLUMNS = (
     "date date, hour integer, flow_time timestamp, record_time timestamp, mac varchar, "
     "src_ip varchar, dst_ip varchar, dst_port integer, protocol smallint, service varchar, "
     "direction varchar, decision varchar, is_new_flow boolean, is_malicious boolean, "
-    "src_country varchar"
+    "src_country varchar, is_attempt boolean, is_counted boolean"
 )
 
 NAMES = [column.split()[0] for column in COLUMNS.split(", ")]
@@ -144,6 +146,7 @@ def draw(seed: int) -> Drawn:
             flow = Flow(
                 at, recorded_at, mac, ip, remote, is_inbound, port, dice.choice([6, 17]),
                 dice.random() < 0.5, dice.random() < 0.8, is_inbound and remote[-1] in "179",
+                dice.random() < 0.7, dice.random() < 0.9,
             )  # fmt: skip
             # Now and then a burst, and one that comes again just an hour later.
             copies = 130 if dice.random() < 0.02 else 1
@@ -225,6 +228,8 @@ def measures(flows: list[Flow]) -> tuple[int, ...]:
         len({flow.source for flow in flows}),
         len({flow.source for flow in new if flow.is_allowed}),
         len({flow.source for flow in new if not flow.is_allowed}),
+        sum(flow.is_attempt for flow in new),
+        sum(flow.is_counted for flow in new),
     )
 
 

@@ -16,6 +16,18 @@ services as (
 
 ),
 
+copies as (
+
+    select * from {{ ref('int_copies') }}
+
+),
+
+retransmissions as (
+
+    select * from {{ ref('int_retransmissions') }}
+
+),
+
 -- An address that two written hours hold counts as the newer of the two knew it.
 newest_first as (
 
@@ -39,7 +51,7 @@ own_ends as (
         date,
         hour,
         target_resource_id,
-        case direction when 'I' then dst_ip else src_ip end as ip
+        {{ own_ip() }} as ip
     from {{ ref('stg_flow_records') }}
 
 ),
@@ -74,6 +86,15 @@ own_addresses as (
 
 ),
 
+new_flows as (
+
+    select
+        *,
+        {{ is_new_flow() }} as is_new_flow
+    from flows
+
+),
+
 enriched as (
 
     select
@@ -88,12 +109,11 @@ enriched as (
         {{ place_of('src', 'own_src') }} as src_place,
         {{ place_of('dst', 'own_dst') }} as dst_place,
         {{ is_one_vnet('src', 'own_src', 'dst', 'own_dst') }} as is_one_vnet,
-        case flows.log_version
-            when 1 then true
-            when 2 then coalesce(flows.flow_state = 'B', false)
-            else flows.decision = 'D' or coalesce(flows.flow_state = 'B', false)
-        end as is_new_flow
-    from flows
+        copies.blob is null as is_counted,
+        copies.copy_kind,
+        copies.copy_of,
+        flows.is_new_flow and retransmissions.blob is null as is_attempt
+    from new_flows as flows
     left join addresses as src
         on
             flows.src_ip = src.ip
@@ -116,6 +136,24 @@ enriched as (
             and flows.dst_ip = own_dst.ip
     left join services
         on flows.dst_port = services.port and flows.protocol = services.protocol
+    left join copies
+        on
+            flows.date = copies.date
+            and flows.hour = copies.hour
+            and flows.blob = copies.blob
+            and flows.record_no = copies.record_no
+            and flows.flow_no = copies.flow_no
+            and flows.group_no = copies.group_no
+            and flows.tuple_no = copies.tuple_no
+    left join retransmissions
+        on
+            flows.date = retransmissions.date
+            and flows.hour = retransmissions.hour
+            and flows.blob = retransmissions.blob
+            and flows.record_no = retransmissions.record_no
+            and flows.flow_no = retransmissions.flow_no
+            and flows.group_no = retransmissions.group_no
+            and flows.tuple_no = retransmissions.tuple_no
 
 )
 
@@ -156,5 +194,9 @@ select
     threat_feed,
     service,
     {{ flow_type('src_place', 'dst_place') }} as flow_type,
-    is_new_flow
+    is_new_flow,
+    is_counted,
+    copy_kind,
+    copy_of,
+    is_attempt
 from enriched

@@ -10,7 +10,10 @@ with summary as (
         sum(allowed) as allowed,
         sum(denied) as denied,
         sum(malicious) as malicious,
-        sum(coalesce(bytes, 0)) as bytes
+        sum(coalesce(bytes, 0)) as bytes,
+        sum(attempts) as attempts,
+        sum(counted) as counted,
+        sum(coalesce(counted_bytes, 0)) as counted_bytes
     from {{ model }}
     group by date
 
@@ -25,7 +28,16 @@ facts as (
         sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as allowed,
         sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as denied,
         sum(case when is_new_flow and is_malicious then 1 else 0 end) as malicious,
-        sum(coalesce(bytes_src_to_dst, 0) + coalesce(bytes_dst_to_src, 0)) as bytes
+        sum(coalesce(bytes_src_to_dst, 0) + coalesce(bytes_dst_to_src, 0)) as bytes,
+        sum(case when is_attempt then 1 else 0 end) as attempts,
+        sum(case when is_new_flow and is_counted then 1 else 0 end) as counted,
+        sum(
+            case
+                when is_counted
+                    then coalesce(bytes_src_to_dst, 0) + coalesce(bytes_dst_to_src, 0)
+                else 0
+            end
+        ) as counted_bytes
     from {{ ref('fct_flows') }}
     group by date
 
@@ -44,5 +56,8 @@ where
     or summary.denied <> facts.denied
     or summary.malicious <> facts.malicious
     or summary.bytes <> facts.bytes
+    or summary.attempts <> facts.attempts
+    or summary.counted <> facts.counted
+    or summary.counted_bytes <> facts.counted_bytes
 
 {% endtest %}
