@@ -58,6 +58,13 @@ _TABLES = (
     "sources_daily",
     "countries_daily",
     "concentration_daily",
+    "rules",
+    "rules_daily",
+    "open_ports",
+    "broad_rules",
+    "rule_replay",
+    "malicious_daily",
+    "allowed_daily",
     "nic_contacts_daily",
     "nic_sources_daily",
     "dim_ip",
@@ -102,7 +109,8 @@ without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
 three summaries, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
-`nic_contacts_daily`, `nic_sources_daily`, and of the coverage `coverage_hourly`, `lag_daily` and
+`nic_contacts_daily`, `nic_sources_daily`, `rules_daily`, `allowed_daily`, `malicious_daily`, and of
+the coverage `coverage_hourly`, `lag_daily` and
 `schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """

@@ -31,6 +31,9 @@ ORDERS = {
     "services_daily": "date, direction, protocol, service, is_excluded",
     "protocols_daily": "date, direction, protocol, has_excluded_ports",
     "sources_daily": "date, src_ip",
+    "rules_daily": "date, acl_id, rule, direction, decision",
+    "allowed_daily": "date, acl_id, rule, direction, mac, ip, remote_ip, protocol, port",
+    "malicious_daily": "date, direction, decision, mac, ip, acl_id, rule, remote_country",
     "coverage_hourly": "blob",
     "lag_daily": "written_date, measured, bucket",
     "schema_daily": "written_date, kind, form",
@@ -49,10 +52,11 @@ STUDY = (
     "nic_contacts_daily", "nic_sources_daily", "ports_daily", "services_daily", "protocols_daily",
     "sources_daily",
 )  # fmt: skip
+RULES = ("rules_daily", "allowed_daily", "malicious_daily")
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
 HOURS = ("fct_flows",)
-DAYS = (*SUMMARIES, *STUDY)
+DAYS = (*SUMMARIES, *STUDY, *RULES)
 DERIVED = (*HOURS, *DAYS, *COVERAGE)
 
 

@@ -240,6 +240,39 @@ def test_dagster_is_shown_names_as_code(done: Done) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", report)
 
 
+def test_the_closing_answers_show_names_of_machines_harmlessly(tmp_path: Path) -> None:
+    """Three machines that were probed before their first packet, so that sentences name them."""
+    names = [NAMES["is markup"], NAMES["is a terminal's"], NAMES["has lines"]]
+    begin, probe, alive = (HOUR + timedelta(minutes=n) for n in (1, 10, 20))
+    records = [record([flow(begin, dst="10.0.0.99")], begin)]
+    for number, name in enumerate(names):
+        ip = f"10.0.0.{number + 4}"
+        sent = flow(alive, src=ip, dst="198.51.100.9").replace(",I,", ",O,")
+        seen = (record([flow(probe, dst=ip)], probe), record([sent], alive))
+        records += [each | {"macAddress": name} for each in seen]
+    path = tmp_path / "logs" / path_with("machines")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(document(*records))
+    done = Done(
+        tmp_path,
+        {"FLOW_SOURCES": "logs", "FLOW_LAKE": "lake", "COLUMNS": "400"},
+        subprocess.CompletedProcess([], 0),
+    )
+    run = done.call("run", "--from", "2025-11-01T05", "--to", "2025-11-01T06")
+    assert run.returncode == 0, run.stderr
+    told = [line.strip() for line in run.stdout.splitlines() if "was first probed" in line]
+    assert sorted(told) == sorted(
+        f"{shown} ({ip}) was first probed 10 min 0 s before its first own packet; until then it "
+        "saw 1 probe from 1 source."
+        for shown, ip in (
+            (names[0].upper(), "10.0.0.4"),
+            ("�[2J�]0;TITLE��31M", "10.0.0.5"),
+            ("ONE��TWO�THREE�FOUR", "10.0.0.6"),
+        )
+    )
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e]", run.stdout + run.stderr)
+
+
 # ------------------------------------------------------------------------------ from an account
 
 
