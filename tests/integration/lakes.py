@@ -31,6 +31,11 @@ ORDERS = {
     "services_daily": "date, direction, protocol, service, is_excluded",
     "protocols_daily": "date, direction, protocol, has_excluded_ports",
     "sources_daily": "date, src_ip",
+    "merged_flows": "all",
+    "traffic_hourly": "all",
+    "traffic_daily": "all",
+    "hosts_daily": "date, mac, ip",
+    "pairs_daily": "all",
     "coverage_hourly": "blob",
     "lag_daily": "written_date, measured, bucket",
     "schema_daily": "written_date, kind, form",
@@ -51,7 +56,8 @@ STUDY = (
 )  # fmt: skip
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
-DERIVED = ("fct_flows", *SUMMARIES, *STUDY, *COVERAGE)
+TRAFFIC = ("merged_flows", "traffic_hourly", "traffic_daily", "hosts_daily", "pairs_daily")
+DERIVED = ("fct_flows", *TRAFFIC, *SUMMARIES, *STUDY, *COVERAGE)
 
 
 @dataclass(frozen=True)

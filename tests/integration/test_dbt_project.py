@@ -72,11 +72,14 @@ def test_every_unit_test_of_the_models_passes(
     by_model = Counter(r["unique_id"].split(".")[2] for r in unit_tests)
     assert set(by_model) == {
         "allow_listed_daily", "concentration_daily", "countries_daily", "coverage_gaps",
-        "coverage_hourly", "dim_ip", "fct_flows", "int_address_bits", "int_allow_listed", "int_copies",
-        "int_retransmissions", "int_threat_listings", "lag_daily", "new_ports", "nic_contacts_daily", "nic_first_contacts",
-        "nic_first_contacts_fleet", "nic_sources_daily", "ports_daily", "protocols_daily",
-        "retro_hunt", "schema_daily", "schema_drift", "services_daily", "sources_daily",
+        "coverage_hourly", "dim_ip", "fct_flows", "hosts_daily", "int_address_bits",
+        "int_allow_listed", "int_copies", "int_retransmissions", "int_threat_listings",
+        "lag_daily", "merged_flows", "new_ports", "nic_contacts_daily", "nic_first_contacts",
+        "nic_first_contacts_fleet", "nic_sources_daily", "NTANetAnalytics", "pairs_daily",
+        "ports_daily", "protocols_daily", "public_addresses_daily", "regions_daily", "retro_hunt",
+        "schema_daily", "schema_drift", "services_daily", "sources_daily", "subscriptions_daily",
         "threat_matches", "top_ports_daily", "top_sources_daily", "top_targets_daily",
+        "traffic_hourly", "traffic_monthly",
     }  # fmt: skip
 
 
