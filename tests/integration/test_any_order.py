@@ -187,10 +187,15 @@ def test_late_blobs_rebuild_what_they_touch_and_nothing_else(caught_up: CaughtUp
     assert touched == {
         *(f"landed_tuples/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
         *(f"ip_lookup/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
-        *(f"fct_flows/date=2025-11-01/hour={hour}" for hour in (1, 2, 3)),
-        "top_ports_daily/date=2025-11-01",
-        "top_sources_daily/date=2025-11-01",
-        "top_targets_daily/date=2025-11-01",
+        *(
+            f"{name}/date=2025-11-01/hour={hour}"
+            for name in ("fct_flows", "merged_flows", "traffic_hourly")
+            for hour in (1, 2, 3)
+        ),
+        *(
+            f"{name}/date=2025-11-01"
+            for name in (*SUMMARIES, *STUDY, "traffic_daily", "hosts_daily", "pairs_daily")
+        ),
         *(f"{name}/written_date=2025-11-01" for name in COVERAGE),
     }
     changed = [p.when for p in caught_up.update.hours.partitions["fct_flows"] if p.changed]
@@ -263,7 +268,8 @@ def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made
 
     modelled = model_range(pipeline.planner, "day", [HOUR_OF_BLOBS.date()], overtaken)
     assert failures_of(modelled) == ()
-    assert sorted(others) == sorted([*SUMMARIES, *STUDY, *COVERAGE])
+    days_of_traffic = ["traffic_daily", "hosts_daily", "pairs_daily"]
+    assert sorted(others) == sorted([*SUMMARIES, *STUDY, *days_of_traffic, *COVERAGE])
     # What was refused was made anew, of what there is now.
     assert ask(pipeline, "select sum(tuples) from top_sources_daily") == [(4,)]
 
