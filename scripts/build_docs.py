@@ -67,6 +67,18 @@ _TABLES = (
     "allowed_daily",
     "nic_contacts_daily",
     "nic_sources_daily",
+    "merged_flows",
+    "traffic_hourly",
+    "traffic_daily",
+    "traffic_monthly",
+    "hosts_daily",
+    "pairs_daily",
+    "networks_daily",
+    "regions_daily",
+    "subscriptions_daily",
+    "public_addresses_daily",
+    "NTANetAnalytics",
+    "NTAIpDetails",
     "dim_ip",
     "threat_matches",
     "retro_hunt",
@@ -108,9 +120,10 @@ Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. 
 without a zone. The words are explained in the [glossary](../glossary.md).
 
 Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
-`nic_contacts_daily`, `nic_sources_daily`, `rules_daily`, `allowed_daily`, `malicious_daily`, and of
-the coverage `coverage_hourly`, `lag_daily` and
+three summaries, `merged_flows`, `traffic_hourly`, `traffic_daily`, `hosts_daily`, `pairs_daily`,
+`ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`, `nic_contacts_daily`,
+`nic_sources_daily`, `rules_daily`, `allowed_daily`, `malicious_daily`, and of the coverage
+`coverage_hourly`, `lag_daily` and
 `schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
 `rejected_tuples`, `reject_reason` and `raw`.
 """
@@ -185,7 +198,7 @@ def tables_page(manifest: Mapping[str, Any]) -> str:
         for node in manifest["nodes"].values()
         if node["resource_type"] == "model" and "marts" in node["fqn"]
     }
-    parts = [_TABLES_HEAD, "\n".join(f"- [`{name}`](#{name})" for name in _TABLES) + "\n"]
+    parts = [_TABLES_HEAD, "\n".join(f"- [`{name}`](#{name.lower()})" for name in _TABLES) + "\n"]
     parts += ["\n".join(_table_section(nodes.pop(name))) for name in _TABLES]
     assert not nodes, f"tables without a place on the page: {', '.join(nodes)}"
     return "\n".join(parts)

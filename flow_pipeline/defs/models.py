@@ -105,6 +105,12 @@ def _current_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
     ]
 
 
+def _hour_parents(name: str) -> list[dg.AssetKey | str]:
+    """The assets that a table of hours is made of, those of the landing by their own keys."""
+    keys: dict[str, dg.AssetKey] = {key.path[-1]: key for key in (FLOW_RECORDS, IP_LOOKUP)}
+    return [keys.get(parent, parent) for parent in _PROJECT.models[name].parents]
+
+
 _HOUR_TESTS = _tests(HOUR_MODELS)
 _DAY_TESTS = _tests(DAY_MODELS)
 
@@ -132,6 +138,18 @@ nic_first_contacts_fleet = _spec(
 new_ports = _spec("new_ports", "summaries", [dg.AssetDep("ports_daily")])
 countries_daily = _spec("countries_daily", "summaries", [dg.AssetDep("sources_daily")])
 concentration_daily = _spec("concentration_daily", "summaries", [dg.AssetDep("sources_daily")])
+traffic_monthly = _spec("traffic_monthly", "summaries", [dg.AssetDep("traffic_daily")])
+_OF_PAIRS = [dg.AssetDep("pairs_daily"), dg.AssetDep("dim_ip")]
+regions_daily = _spec("regions_daily", "summaries", _OF_PAIRS)
+networks_daily = _spec("networks_daily", "summaries", _OF_PAIRS)
+public_addresses_daily = _spec("public_addresses_daily", "summaries", _OF_PAIRS)
+subscriptions_daily = _spec(
+    "subscriptions_daily", "summaries", [dg.AssetDep("pairs_daily"), dg.AssetDep("hosts_daily")]
+)
+nta_net_analytics = _spec(
+    "NTANetAnalytics", "facts", [dg.AssetDep("merged_flows"), dg.AssetDep("dim_ip")]
+)
+nta_ip_details = _spec("NTAIpDetails", "summaries", [dg.AssetDep("public_addresses_daily")])
 coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
 schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
 
@@ -144,8 +162,10 @@ schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
                 name,
                 "facts",
                 [
-                    dg.AssetDep(FLOW_RECORDS, partition_mapping=FROM_WRITTEN_HOURS),
-                    dg.AssetDep(IP_LOOKUP, partition_mapping=FROM_WRITTEN_HOURS),
+                    dg.AssetDep(parent)
+                    if parent in HOUR_MODELS
+                    else dg.AssetDep(parent, partition_mapping=FROM_WRITTEN_HOURS)
+                    for parent in _hour_parents(name)
                 ],
             )
             for name in HOUR_MODELS
@@ -166,8 +186,10 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
         modelled = opened.model_hours(hours)
         currency = opened.currency("hour", hours)
     yield from _file_check_results(modelled, HOUR_MODELS)
-    # The look-ups are what the facts are made of, and have no check of their own.
-    yield _current_check_result(HOUR_MODELS[0], currency)
+    for name in HOUR_MODELS:
+        # The look-ups are what the facts are made of, and have no check of their own.
+        made_of = [IP_LOOKUP.path[-1]] if name == "fct_flows" else []
+        yield _current_check_result(name, currency.of(name, *made_of))
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:
@@ -182,7 +204,12 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
         _spec(name, "coverage", [dg.AssetDep(FLOW_RECORDS, partition_mapping=FROM_HOURS_OF_DAY)])
         if _PROJECT.models[name].by_written
         else _spec(
-            name, "summaries", [dg.AssetDep("fct_flows", partition_mapping=FROM_HOURS_OF_DAY)]
+            name,
+            "summaries",
+            [
+                dg.AssetDep(parent, partition_mapping=FROM_HOURS_OF_DAY)
+                for parent in _PROJECT.models[name].parents
+            ],
         )
         for name in DAY_MODELS
     ],

@@ -34,6 +34,11 @@ ORDERS = {
     "rules_daily": "date, acl_id, rule, direction, decision",
     "allowed_daily": "date, acl_id, rule, direction, mac, ip, remote_ip, protocol, port",
     "malicious_daily": "date, direction, decision, mac, ip, acl_id, rule, remote_country",
+    "merged_flows": "all",
+    "traffic_hourly": "all",
+    "traffic_daily": "all",
+    "hosts_daily": "date, mac, ip",
+    "pairs_daily": "all",
     "coverage_hourly": "blob",
     "lag_daily": "written_date, measured, bucket",
     "schema_daily": "written_date, kind, form",
@@ -55,8 +60,9 @@ STUDY = (
 RULES = ("rules_daily", "allowed_daily", "malicious_daily")
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
-HOURS = ("fct_flows",)
-DAYS = (*SUMMARIES, *STUDY, *RULES)
+TRAFFIC = ("traffic_daily", "hosts_daily", "pairs_daily")
+HOURS = ("fct_flows", "merged_flows", "traffic_hourly")
+DAYS = (*TRAFFIC, *SUMMARIES, *STUDY, *RULES)
 DERIVED = (*HOURS, *DAYS, *COVERAGE)
 
 

@@ -1,0 +1,52 @@
+with own as (
+
+    select
+        *,
+        coalesce(mac, '') as nic,
+        case when direction = 'I' then dst_ip else src_ip end as ip,
+        case when direction = 'I' then src_ip else dst_ip end as remote_ip,
+        case when direction = 'I' then bytes_src_to_dst else bytes_dst_to_src end as bytes_in,
+        case when direction = 'I' then bytes_dst_to_src else bytes_src_to_dst end as bytes_out
+    from {{ ref('merged_flows') }}
+
+)
+
+select
+    date,
+    nic as mac,
+    ip,
+    -- What two subscriptions claim is nobody's for sure.
+    case
+        when min(subscription_id) = max(subscription_id) then max(subscription_id)
+    end as subscription_id,
+    cast(sum(flows) as bigint) as flows,
+    cast(sum(tuples) as bigint) as tuples,
+    cast(sum(attempts) as bigint) as attempts,
+    cast(sum(counted) as bigint) as counted,
+    cast(
+        sum(case when direction = 'I' and decision = 'A' then flows else 0 end) as bigint
+    ) as allowed_in,
+    cast(
+        sum(case when direction = 'I' and decision = 'D' then flows else 0 end) as bigint
+    ) as denied_in,
+    cast(
+        sum(case when direction = 'O' and decision = 'A' then flows else 0 end) as bigint
+    ) as allowed_out,
+    cast(
+        sum(case when direction = 'O' and decision = 'D' then flows else 0 end) as bigint
+    ) as denied_out,
+    cast(
+        sum(case when decision = 'A' then malicious else 0 end) as bigint
+    ) as malicious_allowed,
+    cast(
+        sum(case when decision = 'D' then malicious else 0 end) as bigint
+    ) as malicious_denied,
+    cast(sum(bytes_in) as bigint) as bytes_in,
+    cast(sum(bytes_out) as bigint) as bytes_out,
+    cast(sum(counted_bytes) as bigint) as counted_bytes,
+    cast(count(distinct remote_ip) as bigint) as distinct_remotes,
+    cast(count(distinct case when direction = 'I' then dst_port end) as bigint) as distinct_ports,
+    min(first_at) as first_at,
+    max(last_at) as last_at
+from own
+group by date, nic, ip
