@@ -35,10 +35,10 @@ class Currency:
     looked_at: Mapping[str, int]
     not_current: tuple[NotCurrent, ...]
 
-    def of(self, table: str) -> Currency:
-        """What was found of one table."""
-        found = tuple(one for one in self.not_current if one.table == table)
-        return Currency({table: self.looked_at[table]}, found)
+    def of(self, *tables: str) -> Currency:
+        """What was found of some tables."""
+        found = tuple(one for one in self.not_current if one.table in tables)
+        return Currency({table: self.looked_at[table] for table in tables}, found)
 
 
 def currency_of_models(

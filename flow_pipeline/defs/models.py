@@ -31,6 +31,8 @@ from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.summaries import SUMMARIES, top_as_markdown
 
 _PROJECT: DbtProject = load_project()
+_FACTS = "fct_flows"
+_LOOKUPS = "ip_lookup"
 _SCHEMA_DAILY = "schema_daily"
 _CURRENT = "every_partition_current"
 _NOTHING_NEW = "nothing_new_in_the_logs"
@@ -115,6 +117,7 @@ threat_matches = _spec(
     "threat_matches", "enrichment", [dg.AssetDep(THREAT_ENTRIES), dg.AssetDep(IP_LOOKUP)]
 )
 retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
+sessions = _spec("sessions", "facts", [dg.AssetDep("session_states")])
 allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
 nic_first_contacts = _spec(
     "nic_first_contacts",
@@ -145,7 +148,9 @@ schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
                 [
                     dg.AssetDep(FLOW_RECORDS, partition_mapping=FROM_WRITTEN_HOURS),
                     dg.AssetDep(IP_LOOKUP, partition_mapping=FROM_WRITTEN_HOURS),
-                ],
+                ]
+                if name == _FACTS
+                else [dg.AssetDep(_FACTS)],
             )
             for name in HOUR_MODELS
         ),
@@ -165,8 +170,10 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
         modelled = opened.model_hours(hours)
         currency = opened.currency("hour", hours)
     yield from _file_check_results(modelled, HOUR_MODELS)
-    # The look-ups are what the facts are made of, and have no check of their own.
-    yield _current_check_result(HOUR_MODELS[0], currency)
+    for name in HOUR_MODELS:
+        # The look-ups are what the facts are made of, and have no check of their own.
+        tables = (name, _LOOKUPS) if name == _FACTS else (name,)
+        yield _current_check_result(name, currency.of(*tables))
     _fail_if_any(modelled.unbuilt)
     _log_partitions(context, modelled, {key_of(hour) for hour in hours})
     for name in HOUR_MODELS:

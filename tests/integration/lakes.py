@@ -22,6 +22,7 @@ from flow_pipeline.settings import Settings
 ORDERS = {
     "flow_records": "blob, record_no, flow_no, group_no, tuple_no",
     "fct_flows": "blob, record_no, flow_no, group_no, tuple_no",
+    "session_states": "date, hour, blob, record_no, flow_no, group_no, tuple_no",
     "top_ports_daily": "date, rank nulls last",
     "top_sources_daily": "date, rank nulls last",
     "top_targets_daily": "date, rank nulls last",
@@ -51,7 +52,7 @@ STUDY = (
 )  # fmt: skip
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
-DERIVED = ("fct_flows", *SUMMARIES, *STUDY, *COVERAGE)
+DERIVED = ("fct_flows", "session_states", *SUMMARIES, *STUDY, *COVERAGE)
 
 
 @dataclass(frozen=True)

@@ -188,9 +188,12 @@ def test_late_blobs_rebuild_what_they_touch_and_nothing_else(caught_up: CaughtUp
         *(f"landed_tuples/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
         *(f"ip_lookup/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
         *(f"fct_flows/date=2025-11-01/hour={hour}" for hour in (1, 2, 3)),
+        # What was open at the end of 3 o'clock is another, too.
+        *(f"session_states/date=2025-11-01/hour={hour}" for hour in (1, 2, 3, 4)),
         "top_ports_daily/date=2025-11-01",
         "top_sources_daily/date=2025-11-01",
         "top_targets_daily/date=2025-11-01",
+        *(f"{name}/date=2025-11-01" for name in STUDY),
         *(f"{name}/written_date=2025-11-01" for name in COVERAGE),
     }
     changed = [p.when for p in caught_up.update.hours.partitions["fct_flows"] if p.changed]

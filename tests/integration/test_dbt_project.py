@@ -75,7 +75,8 @@ def test_every_unit_test_of_the_models_passes(
         "coverage_hourly", "dim_ip", "fct_flows", "int_address_bits", "int_allow_listed",
         "int_threat_listings", "lag_daily", "new_ports", "nic_contacts_daily", "nic_first_contacts",
         "nic_first_contacts_fleet", "nic_sources_daily", "ports_daily", "protocols_daily",
-        "retro_hunt", "schema_daily", "schema_drift", "services_daily", "sources_daily",
+        "retro_hunt", "schema_daily", "schema_drift", "services_daily", "session_states",
+        "sessions", "sources_daily",
         "threat_matches", "top_ports_daily", "top_sources_daily", "top_targets_daily",
     }  # fmt: skip
 
