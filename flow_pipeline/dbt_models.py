@@ -38,12 +38,26 @@ class Conservation:
 
 
 @dataclass(frozen=True)
+class Carry:
+    """What a table's hour is made of besides its parents: rows of its own hour before.
+
+    dbt sees them as a source of this name, for a model cannot rest on itself: the rows of the
+    nearest earlier hour for which `where` holds. The columns `without` tell of the hour before
+    alone, and change nothing of the next.
+    """
+
+    source: str
+    where: str
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LakeModel:
     """A model that is stored in the lake: one file for each hour or day.
 
     `parents` are the lake's tables that it is made of, found through views. `version` changes when
     its SQL, or the SQL of a view, seed or macro below it, does. `by_written`: its days are those of
-    the written hours, not of the event hours.
+    the written hours, not of the event hours. `columns`: names and SQL types, by its contract.
     """
 
     name: str
@@ -57,6 +71,8 @@ class LakeModel:
     unique: tuple[str, ...]
     order_by: tuple[str, ...]
     conserves: Conservation | None
+    carries: Carry | None
+    columns: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,7 @@ class DbtProject:
 
     def _model(self, node: Mapping[str, Any]) -> LakeModel:
         lake = node["config"]["meta"]["lake"]
-        conserves = lake.get("conserves")
+        conserves, carries = lake.get("conserves"), lake.get("carries")
         return LakeModel(
             name=node["name"],
             unique_id=node["unique_id"],
@@ -154,6 +170,10 @@ class DbtProject:
             unique=tuple(lake["unique"]),
             order_by=tuple(lake["order_by"]),
             conserves=Conservation(conserves["from"], conserves["totals"]) if conserves else None,
+            carries=Carry(carries["source"], carries["where"], tuple(carries["without"]))
+            if carries
+            else None,
+            columns={name: column["data_type"] for name, column in node["columns"].items()},
         )
 
     def _lake_parents(self, node: Mapping[str, Any]) -> set[str]:

@@ -131,6 +131,13 @@ def sql_type(data_type: pa.DataType) -> str:
     return "timestamp" if pa.types.is_timestamp(data_type) else _SQL_TYPES[data_type]
 
 
+def arrow_type(name: str) -> pa.DataType:
+    """The Arrow type of an SQL type that the lake uses."""
+    if name == "timestamp":
+        return pa.timestamp("us")
+    return next(kind for kind, sql in _SQL_TYPES.items() if sql == name)
+
+
 def table_select(spec: TableSpec, files: str | None) -> str:
     """A query over a table's files; `files` is an SQL expression of paths, None for no files."""
     if files is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flow_pipeline.address_lookup import IP_LOOKUP, landing_ids
-from flow_pipeline.dbt_models import DbtProject, Grain, LakeModel, build
+from flow_pipeline.dbt_models import Carry, DbtProject, Grain, LakeModel, build
 from flow_pipeline.errors import LakeBusy, ModelError
 from flow_pipeline.lake import (
     ATTEMPTS,
@@ -38,6 +39,7 @@ from flow_pipeline.lake import (
     footer_bytes,
 )
 from flow_pipeline.lake_views import (
+    arrow_type,
     landed_views,
     list_literal,
     literal,
@@ -76,6 +78,7 @@ _SETTING_NAMES = {
     "top_n": "FLOW_TOP_N",
     "top_excluded_ports": "FLOW_TOP_EXCLUDED_PORTS",
     "online_times": "FLOW_ONLINE_TIMES",
+    "session_timeout": "FLOW_SESSION_TIMEOUT",
 }
 _PARTITION_TYPES = {"date": pa.date32(), "written_date": pa.date32(), "hour": pa.int32()}
 
@@ -88,6 +91,18 @@ class Inputs:
     made_of: Mapping[str, Any]
     files: Mapping[str, tuple[Path, ...]]
     variables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class HandedOn:
+    """What one hour of a table hands on to the next: digests of the rows, none for no rows.
+
+    `before` is what had been handed to the hour when its file was made.
+    """
+
+    path: Path
+    before: tuple[str, ...]
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -156,6 +171,7 @@ class Planner:
             "top_excluded_ports": "cast(["
             + ", ".join(str(port) for port in sorted(settings.top_excluded_ports))
             + "] as integer[])",
+            "session_timeout": str(settings.session_timeout),
         }
         self._all_settings = settings
         path = settings.online_times
@@ -165,6 +181,10 @@ class Planner:
         self._footers: dict[Path, Mapping[str, Any]] = {}
         self._snapshots: dict[str, Snapshot | None] = {}
         self._current: dict[tuple[str, When], BuiltPartition | None] = {}
+        # Of tables that rest on their own hours before: the hours that have a file, and what this
+        # run has built of them since it looked at the lake.
+        self._hours: dict[str, list[datetime]] = {}
+        self._handed_on: dict[tuple[str, datetime], HandedOn] = {}
         self.refresh()
 
     @cached_property
@@ -209,6 +229,8 @@ class Planner:
     def _forget(self) -> None:
         """Forget what was found in snapshots that are not the newest any more."""
         self._current.clear()
+        self._hours.clear()
+        self._handed_on.clear()
         self.__dict__.pop("_files", None)
 
     def snapshot(self, name: str) -> Snapshot | None:
@@ -300,6 +322,11 @@ class Planner:
         is_of_landings = model.grain == "hour" or _OF_LANDINGS.intersection(model.parents)
         landings = self._landings_for(when) if is_of_landings else []
         for parent in model.parents:
+            if model.carries is not None and parent == model.carries.source:
+                before = self._handed_to(model, when)
+                files[parent] = (before.path,) if before else ()
+                made_of[parent] = list(before.after) if before else []
+                continue
             if parent in _OF_LANDINGS:
                 files[LANDED_TUPLES.name] = tuple(landing.file.path for landing in landings)
                 made_of[parent] = sorted(landing.manifest.landing_id for landing in landings)
@@ -317,6 +344,8 @@ class Planner:
             elif name == "online_times":
                 assert not isinstance(when, datetime), "only days know who was online by their end"
                 variables[name] = self._online_by(day_start(when) + DAY)
+            elif name == "event_hour":
+                variables[name] = f"timestamp '{when:%Y-%m-%d %H:%M:%S}'"
             else:
                 variables[name] = self._settings[name]
         made_of["settings"] = variables
@@ -331,6 +360,58 @@ class Planner:
             if time < end
         ]
         return f"[{', '.join(entries)}]"
+
+    def _handed_to(self, model: LakeModel, when: When) -> HandedOn | None:
+        """What the nearest earlier hour of the same table that has a file hands on to an hour."""
+        assert isinstance(when, datetime), "only hours are handed on"
+        hours = self._hours_of(model)
+        place = bisect_left(hours, when)
+        return self._handed_on_by(model, hours[place - 1]) if place else None
+
+    def overtaken_after(self, model: LakeModel, when: When) -> datetime | None:
+        """The next hour that has a file, if that was made of something else than is handed on now.
+
+        None, too, of a table that does not rest on its own hours.
+        """
+        if model.carries is None:
+            return None
+        assert isinstance(when, datetime), "only hours are handed on"
+        hours = self._hours_of(model)
+        place = bisect_right(hours, when)
+        if place == len(hours):
+            return None
+        before = self._handed_to(model, hours[place])
+        was = self._handed_on_by(model, hours[place]).before
+        return hours[place] if was != (before.after if before else ()) else None
+
+    def record_built(self, model: LakeModel, when: When, handed_on: HandedOn) -> None:
+        """Take note of an hour that this run has just committed, for the next to go on from."""
+        assert isinstance(when, datetime), "only hours are handed on"
+        hours = self._hours_of(model)
+        place = bisect_left(hours, when)
+        if place == len(hours) or hours[place] != when:
+            insort(hours, when)
+        self._handed_on[model.name, when] = handed_on
+        self._current.pop((model.name, when), None)
+        if place + 1 < len(hours):
+            self._current.pop((model.name, hours[place + 1]), None)
+
+    def _hours_of(self, model: LakeModel) -> list[datetime]:
+        if model.name not in self._hours:
+            snapshot = self._snapshots[model.name]
+            partitions = snapshot.by_partition if snapshot else ()
+            self._hours[model.name] = sorted(map(partition_hour, partitions))
+        return self._hours[model.name]
+
+    def _handed_on_by(self, model: LakeModel, hour: datetime) -> HandedOn:
+        key = model.name, hour
+        if key not in self._handed_on:
+            snapshot = self._snapshots[model.name]
+            assert snapshot is not None, "it has hours"
+            path = snapshot.files_of(hour_partition(hour))[0].path
+            footer = self._footer(path)
+            self._handed_on[key] = HandedOn(path, footer["before"], footer["after"])
+        return self._handed_on[key]
 
     def current_file(self, model: LakeModel, when: When) -> BuiltPartition | None:
         """The partition as it lies in the lake, if it is current."""
@@ -405,6 +486,12 @@ class Planner:
 
     def _inputs_of(self, parent: str, when: When) -> Iterator[tuple[str, str]]:
         """What a parent gives to an hour or a day: each part in words, with its id."""
+        model = self._carrying.get(parent)
+        if model is not None:
+            before = self._handed_to(model, when)
+            for digest in before.after if before else ():
+                yield f"what was open before ({parent})", digest
+            return
         if parent in _OF_LANDINGS:
             for landing in self._landings_for(when):
                 manifest = landing.manifest
@@ -429,8 +516,26 @@ class Planner:
         if path not in self._footers:
             # What else it was made of would be a burden for the files of a year.
             footer = self._files[path].footer()
-            self._footers[path] = {key: footer.get(key) for key in ("id", "landings")}
+            kept: dict[str, Any] = {key: footer.get(key) for key in ("id", "landings")}
+            carry = self._carrying_by_name.get(path.relative_to(self.lake.root).parts[0])
+            if carry is not None:
+                kept["before"] = tuple(footer["made_of"][carry.source])
+                kept["after"] = tuple(footer["hands_on"])
+            self._footers[path] = kept
         return self._footers[path]
+
+    @cached_property
+    def _carrying(self) -> dict[str, LakeModel]:
+        """The models that rest on their own hours before, by the source that shows these."""
+        return {
+            model.carries.source: model for model in self.project.models.values() if model.carries
+        }
+
+    @cached_property
+    def _carrying_by_name(self) -> dict[str, Carry]:
+        return {
+            model.name: model.carries for model in self.project.models.values() if model.carries
+        }
 
     @cached_property
     def _files(self) -> dict[Path, LakeFile]:
@@ -500,6 +605,14 @@ class ModelRun:
         self._empty_dir = tempfile.TemporaryDirectory(prefix="flow-pipeline-")
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._specs: dict[str, TableSpec] = {spec.name: spec for spec in _SOURCES}
+        self._carries: dict[str, Carry] = {}
+        for model in planner.project.models.values():
+            if model.carries is not None:
+                # Such a table may have no file yet: its contract says what its rows will look like.
+                fields = [pa.field(name, arrow_type(kind)) for name, kind in model.columns.items()]
+                spec = TableSpec(model.carries.source, pa.schema(fields), _partition_columns(model))
+                self._specs[model.carries.source] = spec
+                self._carries[model.carries.source] = model.carries
         self.visible: dict[str, tuple[Path, ...]] = {}
         self._visible_to_tests: dict[str, Mapping[str, tuple[Path, ...]]] = {}
         self._shown: tuple[Grain, Sequence[When]] | None = None
@@ -582,20 +695,28 @@ class ModelRun:
                 if self._shown is not None:
                     self.show(*self._shown)
             refused = False
-            for when in self.whens[model.grain]:
+            committed = 0
+            for when in self._whens_of(model):
                 standing = self.planner.current_file(model, when)
                 try:
                     built = standing or self._build_one(cursor, model, when, query, paths)
                 except CommitRefused:
                     refused = True
                     continue
-                if standing is not None:
+                if standing is None:
+                    committed += 1
+                else:
                     paths.update(self._standing_files(model, [when]))
                 if when not in done:
                     self._on_built(name, when)
                 # What this run built stays its own, found current when all was looked at again.
                 if when not in done or built.changed:
                     done[when] = built
+            # An hour that another run has built meanwhile is no reason to refuse ours, though ours
+            # rests on it: whoever commits last has to look again.
+            refused = refused or (
+                model.carries is not None and committed > 0 and self._is_behind(model, committed)
+            )
             if not refused:
                 break
         else:
@@ -606,13 +727,33 @@ class ModelRun:
             )
         self.built[name] = [done[when] for when in sorted(done)]
         self.planner.look_again_at(name)
-        shown = paths if self._shown is None else self._shown[1]
+        shown = paths if self._shown is None or model.carries else self._shown[1]
         ours = {when: paths[when] for when in shown if when in paths}
         replaced = {path.parent for path in ours.values()}
         others = (path for path in self.visible.get(name, ()) if path.parent not in replaced)
         self.visible[name] = (*others, *ours.values())
         self._visible_to_tests[model.unique_id] = dict(self.visible)
         self._create_view(self._connection, name)
+
+    def _whens_of(self, model: LakeModel) -> Iterator[When]:
+        """The hours or days to look at, in order; each is asked for when that before is built.
+
+        Of a table that rests on its own hours before, the later hours that were made of something
+        else, too, until one is met that was not.
+        """
+        asked = self.whens[model.grain]
+        for when in asked:
+            yield when
+            after = self.planner.overtaken_after(model, when)
+            while after is not None and after not in asked:
+                yield after
+                after = self.planner.overtaken_after(model, after)
+
+    def _is_behind(self, model: LakeModel, committed: int) -> bool:
+        """Whether a table has commits that are neither ours nor in our snapshot."""
+        snapshot = self.planner.snapshot(model.name)
+        assert snapshot is not None, f"{model.name} was ensured"
+        return self.planner.lake.version(model.name) != snapshot.version + committed
 
     def _build_one(
         self,
@@ -631,11 +772,18 @@ class ModelRun:
             self._set_files(cursor, parent, files)
         for variable, value in inputs.variables.items():
             cursor.execute(f"set variable {variable} = {value}")
-        footer = footer_bytes({"id": inputs.id, "made_of": inputs.made_of}).decode()
         excluded = ", ".join(quoted(name) for name in snapshot.spec.partition_by)
+        rows_of_it = f"from ({query}) where {_predicate(partition)}"
+        recorded: dict[str, Any] = {"id": inputs.id, "made_of": inputs.made_of}
         try:
+            if model.carries is not None:
+                # What is handed on has to be known before the footer can be written.
+                cursor.execute(f"create or replace temp table staged_rows as select * {rows_of_it}")
+                rows_of_it = "from staged_rows"
+                recorded["hands_on"] = _digests(cursor, model.carries, snapshot.spec.partition_by)
+            footer = footer_bytes(recorded).decode()
             cursor.execute(
-                f"copy (select * exclude ({excluded}) from ({query}) where {_predicate(partition)} "
+                f"copy (select * exclude ({excluded}) {rows_of_it} "
                 f"order by {', '.join(model.order_by)}) to {literal(path)} (format parquet, "
                 f"compression zstd, row_group_size {_ROW_GROUP_ROWS}, "
                 f"kv_metadata {{flow_pipeline: {literal(footer)}}})"
@@ -646,6 +794,10 @@ class ModelRun:
             path.unlink(missing_ok=True)
             raise
         snapshot.commit(partition, [path], snapshot.files_of(partition))
+        if model.carries is not None:
+            before = tuple(inputs.made_of[model.carries.source])
+            handed_on = HandedOn(path, before, tuple(recorded["hands_on"]))
+            self.planner.record_built(model, when, handed_on)
         paths[when] = path
         return BuiltPartition(when, rows, size, changed=True)
 
@@ -721,6 +873,8 @@ class ModelRun:
     def _create_view(self, cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         self._set_files(cursor, name, self.visible.get(name, ()))
         query = table_select(self._specs[name], _variable(name))
+        if name in self._carries:
+            query = f"{query} where {self._carries[name].where}"
         cursor.execute(f"create or replace view {quoted(name)} as {query}")
 
     def _set_files(
@@ -757,7 +911,13 @@ def model_range(
     wanted = sorted(set(whens))
     models = planner.project.named(grain)
     planner.refresh_for(wanted)
-    stale = planner.not_current(grain, wanted)
+    overtaken = {
+        after
+        for model in models
+        for when in wanted
+        if (after := planner.overtaken_after(model, when)) is not None
+    }
+    stale = sorted({*planner.not_current(grain, wanted), *overtaken})
     views_version = planner.project.views_version(grain)
     has_views = model_views_version(planner.lake, grain) == views_version
     if not wanted or (not stale and has_views):
@@ -827,6 +987,20 @@ def _partition_columns(model: LakeModel) -> tuple[str, ...]:
     if model.grain == "hour":
         return ("date", "hour")
     return ("written_date",) if model.by_written else ("date",)
+
+
+def _digests(
+    cursor: duckdb.DuckDBPyConnection, carry: Carry, partition_by: Sequence[str]
+) -> list[str]:
+    """A digest of the rows that are handed on, in whatever order they are; none for no rows."""
+    excluded = ", ".join(quoted(name) for name in (*partition_by, *carry.without))
+    [(digest,)] = _rows(
+        cursor,
+        "select md5(string_agg(row_digest, '' order by row_digest)) from ("
+        "select md5(cast(to_json(handed_on) as varchar)) as row_digest from ("
+        f"select * exclude ({excluded}) from staged_rows where {carry.where}) as handed_on)",
+    )
+    return [digest] if digest is not None else []
 
 
 def _predicate(partition: Partition) -> str:

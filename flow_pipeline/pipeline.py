@@ -229,7 +229,9 @@ class Pipeline:
         def on_built(_name: str, _when: When) -> None:
             nonlocal done
             done += 1
-            progress.report("Modelling hours" if grain == "hour" else "Summarising", done, total)
+            # An hour that changes what is open at its end brings later ones that nobody asked for.
+            told = max(done, total)
+            progress.report("Modelling hours" if grain == "hour" else "Summarising", done, told)
 
         modelled = model_range(self.planner, "hour" if grain == "hour" else "day", whens, on_built)
         self.publish()

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     top_n: int = Field(default=20, ge=1, le=10_000)
     top_excluded_ports: Annotated[frozenset[int], NoDecode] = frozenset()
     online_times: Path | None = None
+    # A tuple comes every five minutes while a connection lasts: three times that is silence.
+    session_timeout: int = Field(default=15, ge=1, le=7 * 24 * 60)
     look_back_hours: int = Field(default=6, ge=0, le=24 * 31)
     keep_days: int = Field(default=7, ge=1, le=3650)
 

@@ -46,6 +46,8 @@ _MADE_BY = "<!-- Made by scripts/build_docs.py: change what it is made from, and
 # The order in which a reader needs them: the tables to ask first.
 _TABLES = (
     "fct_flows",
+    "sessions",
+    "session_states",
     "top_ports_daily",
     "top_sources_daily",
     "top_targets_daily",
@@ -119,13 +121,13 @@ _TABLES_HEAD = f"""\
 Every table that `flow-pipeline sql` and `flows.duckdb` know, column by column. Times are UTC and
 without a zone. The words are explained in the [glossary](../glossary.md).
 
-Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`, the
-three summaries, `merged_flows`, `traffic_hourly`, `traffic_daily`, `hosts_daily`, `pairs_daily`,
-`ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`, `nic_contacts_daily`,
-`nic_sources_daily`, `rules_daily`, `allowed_daily`, `malicious_daily`, and of the coverage
-`coverage_hourly`, `lag_daily` and
-`schema_daily`. The others are views. `landed_tuples` has the columns of `flow_records` and, of
-`rejected_tuples`, `reject_reason` and `raw`.
+Stored as Delta tables in the lake: `landed_tuples`, `ip_lookup`, `threat_entries`, `fct_flows`,
+`session_states`, `merged_flows`, `traffic_hourly`, `traffic_daily`, the three summaries,
+`hosts_daily`, `pairs_daily`, `ports_daily`, `services_daily`, `protocols_daily`, `sources_daily`,
+`nic_contacts_daily`, `nic_sources_daily`, `rules_daily`, `allowed_daily`, `malicious_daily`, and of
+the coverage `coverage_hourly`, `lag_daily` and `schema_daily`. The others are views.
+`landed_tuples` has the columns of `flow_records` and, of `rejected_tuples`, `reject_reason` and
+`raw`.
 """
 
 # A question is an SQL block; its answer is the Markdown table right below it.
@@ -192,7 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def tables_page(manifest: Mapping[str, Any]) -> str:
     """docs/reference/tables.md from dbt's manifest."""
-    nodes = {node["name"]: node for node in manifest["sources"].values()}
+    # A source without columns is shown to a model alone while it is built.
+    sources = manifest["sources"].values()
+    nodes = {node["name"]: node for node in sources if node["columns"]}
     nodes |= {
         node["name"]: node
         for node in manifest["nodes"].values()

@@ -108,7 +108,9 @@ def _current_checks(names: list[str]) -> list[dg.AssetCheckSpec]:
 def _hour_parents(name: str) -> list[dg.AssetKey | str]:
     """The assets that a table of hours is made of, those of the landing by their own keys."""
     keys: dict[str, dg.AssetKey] = {key.path[-1]: key for key in (FLOW_RECORDS, IP_LOOKUP)}
-    return [keys.get(parent, parent) for parent in _PROJECT.models[name].parents]
+    model = _PROJECT.models[name]
+    # What an hour carries on is the table's own, which is no asset to wait for.
+    return [keys.get(parent, parent) for parent in model.parents if parent != model.carries]
 
 
 _HOUR_TESTS = _tests(HOUR_MODELS)
@@ -121,6 +123,7 @@ threat_matches = _spec(
     "threat_matches", "enrichment", [dg.AssetDep(THREAT_ENTRIES), dg.AssetDep(IP_LOOKUP)]
 )
 retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
+sessions = _spec("sessions", "facts", [dg.AssetDep("session_states")])
 allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
 log_parity_daily = _spec("log_parity_daily", "summaries", [dg.AssetDep("fct_flows")])
 nic_first_contacts = _spec(

@@ -22,6 +22,7 @@ from flow_pipeline.settings import Settings
 ORDERS = {
     "flow_records": "blob, record_no, flow_no, group_no, tuple_no",
     "fct_flows": "blob, record_no, flow_no, group_no, tuple_no",
+    "session_states": "date, hour, blob, record_no, flow_no, group_no, tuple_no",
     "top_ports_daily": "date, rank nulls last",
     "top_sources_daily": "date, rank nulls last",
     "top_targets_daily": "date, rank nulls last",
@@ -61,7 +62,7 @@ RULES = ("rules_daily", "allowed_daily", "malicious_daily")
 # By the day of the written hour.
 COVERAGE = ("coverage_hourly", "lag_daily", "schema_daily")
 TRAFFIC = ("traffic_daily", "hosts_daily", "pairs_daily")
-HOURS = ("fct_flows", "merged_flows", "traffic_hourly")
+HOURS = ("fct_flows", "merged_flows", "traffic_hourly", "session_states")
 DAYS = (*TRAFFIC, *SUMMARIES, *STUDY, *RULES)
 DERIVED = (*HOURS, *DAYS, *COVERAGE)
 

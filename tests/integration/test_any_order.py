@@ -188,6 +188,8 @@ def test_late_blobs_rebuild_what_they_touch_and_nothing_else(caught_up: CaughtUp
         *(f"landed_tuples/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
         *(f"ip_lookup/written_date=2025-11-01/written_hour={hour}" for hour in (2, 3)),
         *(f"{name}/date=2025-11-01/hour={hour}" for name in HOURS for hour in (1, 2, 3)),
+        # What was open at the end of 3 o'clock is another, too.
+        "session_states/date=2025-11-01/hour=4",
         *(f"{name}/date=2025-11-01" for name in DAYS),
         *(f"{name}/written_date=2025-11-01" for name in COVERAGE),
     }
