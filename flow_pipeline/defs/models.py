@@ -110,7 +110,8 @@ def _hour_parents(name: str) -> list[dg.AssetKey | str]:
     keys: dict[str, dg.AssetKey] = {key.path[-1]: key for key in (FLOW_RECORDS, IP_LOOKUP)}
     model = _PROJECT.models[name]
     # What an hour carries on is the table's own, which is no asset to wait for.
-    return [keys.get(parent, parent) for parent in model.parents if parent != model.carries]
+    own = model.carries.source if model.carries else None
+    return [keys.get(parent, parent) for parent in model.parents if parent != own]
 
 
 _HOUR_TESTS = _tests(HOUR_MODELS)
