@@ -355,14 +355,14 @@ class Lake:
             if not DeltaTable.is_deltatable(str(path)):
                 raise
 
-    def begin_anew_if_other_columns(self, spec: TableSpec) -> None:
+    def begin_anew_if_other_columns(self, name: str, columns: Iterable[str]) -> None:
         """Remove a table that an older version wrote with other columns, if it can be made anew.
 
         What it held is then missing, and made again like all that is missing. Its files stay for
         those who read them until they are vacuumed.
         """
-        snapshot = self.snapshot(spec.name)
-        if snapshot is None or snapshot.spec.schema.names == spec.schema.names:
+        snapshot = self.snapshot(name)
+        if snapshot is None or set(snapshot.spec.schema.names) == set(columns):
             return
         log = snapshot.root / "_delta_log"
         replaced = log.with_name(f"replaced_log-{uuid.uuid4()}")

@@ -68,7 +68,7 @@ class Pipeline:
         # Opened for what it raises: a fault of the lists is told before anything is read or built.
         with open_address_facts(settings):
             lake = Lake.open(settings.lake_dir, is_sample=settings.is_sample)
-        lake.begin_anew_if_other_columns(IP_LOOKUP)
+        lake.begin_anew_if_other_columns(IP_LOOKUP.name, IP_LOOKUP.schema.names)
         return cls(settings, lake)
 
     @cached_property
@@ -223,8 +223,10 @@ class Pipeline:
         ]
 
     def _model(self, grain: str, whens: Sequence[When]) -> ModelledRange:
-        models = len(self.planner.project.named("hour" if grain == "hour" else "day"))
-        total, done = len(whens) * models, 0
+        models = self.planner.project.named("hour" if grain == "hour" else "day")
+        for model in models:
+            self.lake.begin_anew_if_other_columns(model.name, model.columns)
+        total, done = len(whens) * len(models), 0
 
         def on_built(_name: str, _when: When) -> None:
             nonlocal done

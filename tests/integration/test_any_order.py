@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from flow_pipeline.lake import TableSpec
 from flow_pipeline.modelling import model_range
 from flow_pipeline.partitions import HOUR
 from flow_pipeline.pipeline import Pipeline
@@ -237,6 +240,24 @@ def test_flows_that_another_run_has_landed_are_not_judged_before_they_are_looked
     assert failures_of(pipeline.model_hours([HOUR_OF_BLOBS])) == ()
     judged = ask(pipeline, "select src_ip, is_malicious from fct_flows order by all")
     assert judged == [("198.51.100.7", False), ("203.0.113.9", True)]
+
+
+def test_tables_that_an_older_version_wrote_with_other_columns_are_made_anew(
+    tmp_path: Path,
+) -> None:
+    put_flows(tmp_path / "logs", flow(HOUR_OF_BLOBS))
+    pipeline = pipeline_over(tmp_path / "lake", tmp_path / "logs")
+    bring_up_to_date(pipeline, HOUR_OF_BLOBS, HOUR_OF_BLOBS + HOUR)
+    before = tables_of(pipeline)
+    for name, column in (("fct_flows", "is_attempt"), ("top_ports_daily", "counted")):
+        snapshot = pipeline.lake.snapshot(name)
+        assert snapshot is not None
+        shutil.rmtree(tmp_path / "lake" / name)
+        older = pa.schema(field for field in snapshot.spec.schema if field.name != column)
+        pipeline.lake.ensure_table(TableSpec(name, older, snapshot.spec.partition_by))
+    update = bring_up_to_date(pipeline, HOUR_OF_BLOBS, HOUR_OF_BLOBS + HOUR)
+    assert update.failures == ()
+    assert tables_of(pipeline) == before
 
 
 def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made_since(

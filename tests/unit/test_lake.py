@@ -540,14 +540,14 @@ def test_a_table_with_other_columns_is_begun_anew(tmp_path: Path) -> None:
     lake = Lake.open(tmp_path / "lake")
     old = TableSpec("derived", pa.schema([("ip", pa.string())]), ())
     new = TableSpec("derived", pa.schema([("ip", pa.string()), ("asn", pa.int64())]), ())
-    lake.begin_anew_if_other_columns(new)
+    lake.begin_anew_if_other_columns("derived", new.schema.names)
     snapshot = lake.existing(old)
     path = snapshot.stage(UNPARTITIONED)
     pq.write_table(pa.table({"ip": ["192.0.2.1"]}), path)
     snapshot.commit(UNPARTITIONED, [path], [])
-    lake.begin_anew_if_other_columns(old)
+    lake.begin_anew_if_other_columns("derived", old.schema.names)
     assert len(lake.existing(old).files) == 1
-    lake.begin_anew_if_other_columns(new)
+    lake.begin_anew_if_other_columns("derived", new.schema.names)
     assert lake.snapshot("derived") is None
     # Whoever reads the old one can go on, until it is vacuumed.
     assert path.exists()
