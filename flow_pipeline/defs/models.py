@@ -118,44 +118,55 @@ _HOUR_TESTS = _tests(HOUR_MODELS)
 _DAY_TESTS = _tests(DAY_MODELS)
 
 
-# Views: there is nothing to materialise, they show what there is whenever they are asked.
-dim_ip = _spec("dim_ip", "enrichment", [dg.AssetDep(IP_LOOKUP)])
-threat_matches = _spec(
-    "threat_matches", "enrichment", [dg.AssetDep(THREAT_ENTRIES), dg.AssetDep(IP_LOOKUP)]
-)
-retro_hunt = _spec("retro_hunt", "facts", [dg.AssetDep("fct_flows"), dg.AssetDep("threat_matches")])
-sessions = _spec("sessions", "facts", [dg.AssetDep("session_states")])
-allow_listed_daily = _spec("allow_listed_daily", "summaries", [dg.AssetDep("fct_flows")])
-log_parity_daily = _spec("log_parity_daily", "summaries", [dg.AssetDep("fct_flows")])
-nic_first_contacts = _spec(
-    "nic_first_contacts",
-    "summaries",
-    [
-        dg.AssetDep("nic_contacts_daily"),
-        dg.AssetDep("nic_sources_daily"),
-        dg.AssetDep("coverage_hourly"),
-    ],
-)
-nic_first_contacts_fleet = _spec(
-    "nic_first_contacts_fleet", "summaries", [dg.AssetDep("nic_first_contacts")]
-)
-new_ports = _spec("new_ports", "summaries", [dg.AssetDep("ports_daily")])
-countries_daily = _spec("countries_daily", "summaries", [dg.AssetDep("sources_daily")])
-concentration_daily = _spec("concentration_daily", "summaries", [dg.AssetDep("sources_daily")])
-traffic_monthly = _spec("traffic_monthly", "summaries", [dg.AssetDep("traffic_daily")])
-_OF_PAIRS = [dg.AssetDep("pairs_daily"), dg.AssetDep("dim_ip")]
-regions_daily = _spec("regions_daily", "summaries", _OF_PAIRS)
-networks_daily = _spec("networks_daily", "summaries", _OF_PAIRS)
-public_addresses_daily = _spec("public_addresses_daily", "summaries", _OF_PAIRS)
-subscriptions_daily = _spec(
-    "subscriptions_daily", "summaries", [dg.AssetDep("pairs_daily"), dg.AssetDep("hosts_daily")]
-)
-nta_net_analytics = _spec(
-    "NTANetAnalytics", "facts", [dg.AssetDep("merged_flows"), dg.AssetDep("dim_ip")]
-)
-nta_ip_details = _spec("NTAIpDetails", "summaries", [dg.AssetDep("public_addresses_daily")])
-coverage_gaps = _spec("coverage_gaps", "coverage", [dg.AssetDep("coverage_hourly")])
-schema_drift = _spec("schema_drift", "coverage", [dg.AssetDep("schema_daily")])
+_VIEW_GROUPS = {
+    "dim_ip": "enrichment",
+    "threat_matches": "enrichment",
+    "retro_hunt": "facts",
+    "sessions": "facts",
+    "NTANetAnalytics": "facts",
+    "coverage_gaps": "coverage",
+    "schema_drift": "coverage",
+}
+
+
+def _shown_by(node: Mapping[str, Any]) -> set[str]:
+    """The public tables and views, and the sources, that a view shows, through those between."""
+    found: set[str] = set()
+    for unique_id in node["depends_on"]["nodes"]:
+        source = _PROJECT.manifest["sources"].get(unique_id)
+        if source is not None:
+            found.add(source["name"])
+            continue
+        parent = _PROJECT.manifest["nodes"][unique_id]
+        if parent["resource_type"] == "model":
+            found |= {parent["name"]} if parent["schema"] == "main" else _shown_by(parent)
+    return found
+
+
+def _views() -> list[dg.AssetSpec]:
+    keys = {key.path[-1]: key for key in (FLOW_RECORDS, IP_LOOKUP, THREAT_ENTRIES)}
+    nodes = [
+        node
+        for node in _PROJECT.manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["schema"] == "main"
+        and node["config"]["materialized"] == "view"
+    ]
+    assets = keys | {name: dg.AssetKey(name) for name in (node["name"] for node in nodes)}
+    assets |= {name: dg.AssetKey(name) for name in _PROJECT.models}
+    return [
+        _spec(
+            node["name"],
+            _VIEW_GROUPS.get(node["name"], "summaries"),
+            # What settings give, such as the allow-list, is no asset.
+            [dg.AssetDep(assets[name]) for name in sorted(_shown_by(node)) if name in assets],
+        )
+        for node in sorted(nodes, key=lambda node: node["name"])
+    ]
+
+
+# There is nothing to materialise: they show what there is whenever they are asked.
+VIEWS = _views()
 
 
 @dg.multi_asset(

@@ -247,7 +247,9 @@ def empty_tables() -> Iterator[duckdb.DuckDBPyConnection]:
     nodes = [*manifest["sources"].values(), *manifest["nodes"].values()]
     with duckdb.connect(":memory:") as connection:
         for node in nodes:
-            if node["resource_type"] in ("source", "model") and node["schema"] == "main":
+            # A source without columns of its own is shown only while tables are built.
+            is_public = node["resource_type"] in ("source", "model") and node["schema"] == "main"
+            if is_public and node["columns"]:
                 columns = node["columns"].values()
                 typed = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in columns)
                 connection.execute(f"create table {node['name']} ({typed})")
