@@ -60,7 +60,7 @@ test-browser: setup ## The tests that look at pages (needs Chromium: apt-get ins
 bench: setup $(BENCH_INSTALLED) ## Landing measured, beside plain Python, DuckDB, Polars and C (half an hour)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-torture: setup $(AZURITE_INSTALLED) $(TORTURE_INSTALLED) ## Runs killed, racing and cut off, the decoder fuzzed (two hours)
+torture: setup $(AZURITE_INSTALLED) $(TORTURE_INSTALLED) ## Runs killed, racing and cut off, the decoder fuzzed (many hours)
 	@$(BIN)/python -m tests.torture $(TORTURE_ARGS)
 
 UV_COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
