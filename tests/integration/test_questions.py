@@ -155,6 +155,36 @@ def test_the_answers_about_rules_and_open_ports_are_those_of_the_logs(
     } == {(RDP, "A", 1), (DENY, "D", 1)}
 
 
+def test_the_answers_about_who_talks_are_those_of_the_logs(
+    lake: Pipeline, sections: dict[str, tuple[str, list[str]]]
+) -> None:
+    def answer(heading: str) -> list[dict[str, Any]]:
+        return first_answer(lake, sections, heading)
+
+    # 21 let in by RDP, 1 from inside, 2 denied, and 1 two days before; 300 bytes in and 200 out.
+    [host] = answer("Most-talking hosts")
+    assert (host["ip"], host["flows"], host["counted"]) == ("10.0.0.4", 25, 25)
+    assert (host["bytes_in"], host["bytes_out"]) == (300, 200)
+    [host] = answer("Bytes of each host")
+    assert (host["ip"], host["bytes_in"], host["bytes_out"]) == ("10.0.0.4", 300, 200)
+    pairs = answer("Host pairs")
+    assert {(pair["src_ip"], pair["flows"]) for pair in pairs[:2]} == {
+        (LISTED, 2),
+        ("198.51.100.7", 2),
+    }
+    assert {pair["flows"] for pair in pairs[2:]} == {1}
+    assert answer("Ports and services, and the pairs that use them")[0]["flows"] == 21
+    assert [
+        (row["hour"], row["direction"], row["decision"], row["flows"])
+        for row in answer("In against out, allowed against denied, over time")
+    ] == [(HOUR.hour, "I", "A", 1), (HOUR.hour, "I", "A", 22), (HOUR.hour, "I", "D", 2)]
+    assert answer("Encryption") == [{"encryption": "NX", "flows": 25, "bytes": 500}]
+    assert [row["bytes"] for row in answer("Bytes of each subscription")] == [500]
+    assert answer("Traffic across subscriptions") == []
+    public = {row["ip"]: row for row in answer("Public addresses, with what is known of them")}
+    assert (public[LISTED]["allowed_in"], public[LISTED]["denied_in"]) == (1, 1)
+
+
 def test_a_number_leads_back_to_the_text_in_the_blob(
     lake: Pipeline, project_dir: Path, tmp_path: Path
 ) -> None:
