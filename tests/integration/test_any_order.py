@@ -292,11 +292,13 @@ def test_the_tests_of_a_summary_see_what_it_was_made_of_and_not_what_others_made
 # -------------------------------------------------------------- runs at once, and runs killed
 
 
+@pytest.mark.timeout(900)  # many whole runs, one after the other
 def test_runs_that_are_killed_are_made_up_for_by_the_next(tmp_path: Path) -> None:
     # The short form of `make torture`, which raises what differs.
     assert kills(tmp_path, 7, SHORT, say=lambda _line: None).done.startswith("4 kills")
 
 
+@pytest.mark.timeout(900)  # many whole runs, one after the other
 def test_runs_at_once_give_what_one_after_the_other_gives(tmp_path: Path) -> None:
     assert races(tmp_path, 7, SHORT, say=lambda _line: None).done.startswith("2 races")
 
