@@ -199,6 +199,7 @@ def failure_of(step: Callable[[Pipeline], object], pipeline: Pipeline) -> str | 
     return "\n".join(failures_of(done)) if isinstance(done, ModelledRange) else None
 
 
+@pytest.mark.timeout(900)  # dozens of steps, each until it fits
 def test_each_step_that_does_not_fit_is_made_up_for(
     small_disk: SmallDisk, logs: Path, tmp_path: Path
 ) -> None:
