@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from flow_pipeline.address_lookup import IP_LOOKUP, landing_ids
 from flow_pipeline.dbt_models import Carry, DbtProject, Grain, LakeModel, build
-from flow_pipeline.errors import LakeBusy, ModelError
+from flow_pipeline.errors import LakeBusy, LakeError, ModelError
 from flow_pipeline.lake import (
     ATTEMPTS,
     CommitRefused,
@@ -959,7 +959,13 @@ def model_range(
     # Views rest on it, and without threat feeds nothing has made it yet.
     planner.lake.ensure_table(THREAT_ENTRIES)
     # Views of what could not be built were left out, and are to be made by the next run.
-    record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
+    try:
+        record_model_views(planner.lake, grain, "" if unbuilt else views_version, run.views)
+    except LakeError as error:
+        # Where the disk is full, what it kept from being built says more.
+        if not unbuilt:
+            raise
+        unbuilt.append(str(error))
     built = {name: tuple(partitions) for name, partitions in run.built.items()}
     return ModelledRange(
         built, tuple(tests), run.failed_checks, tuple(unbuilt), tuple(failed_tests)
