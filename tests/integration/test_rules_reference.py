@@ -6,14 +6,10 @@ dbt's own, compiled once and run over a table of the drawn flows, day by day as 
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -21,7 +17,6 @@ import pyarrow as pa
 import pytest
 
 from flow_pipeline.enrichment.address_class import AddressClass, class_of
-from flow_pipeline.lake import Lake
 
 pytestmark = pytest.mark.integration
 
@@ -332,25 +327,6 @@ EXPECTED: dict[str, Callable[[list[Flow]], list[Row]]] = {
 
 
 # --------------------------------------------------------------------------------------- with SQL
-
-
-@pytest.fixture(scope="module")
-def compiled(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The models' SQL as dbt compiles it."""
-    root = tmp_path_factory.mktemp("compiled")
-    Lake.open(root / "lake")
-    project = str(project_dir / "dbt_project")
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")), "compile", "--project-dir", project,
-            "--profiles-dir", project, "--target-path", str(root / "target"),
-            "--log-path", str(root), "--quiet",
-        ],
-        env={**os.environ, "FLOW_LAKE": str(root / "lake"), "FLOW_SOURCES": str(root)},
-        check=True,
-    )  # fmt: skip
-    marts = root / "target/compiled/flow_pipeline/models/marts"
-    return {name: (marts / f"{name}.sql").read_text() for name in (*DAILY, *VIEWS)}
 
 
 def tables_of(flows: list[Flow], compiled: dict[str, str]) -> dict[str, list[Row]]:

@@ -6,10 +6,8 @@ when an hour is landed again, comes late or fills a gap.
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,7 +21,6 @@ import pyarrow as pa
 import pytest
 
 from flow_pipeline.errors import LakeError
-from flow_pipeline.lake import Lake
 from flow_pipeline.partitions import floor_hour
 from flow_pipeline.pipeline import Pipeline
 from tests.integration.lakes import (
@@ -182,25 +179,6 @@ SELECTED = (
     "date, hour, started_at, ended_at, duration_ms, is_open, ended_by, is_orphan, tuples, "
     f"{', '.join(SUMS)}, is_malicious, threat_feed, {', '.join(OF_FIRST)}"
 )
-
-
-@pytest.fixture(scope="module")
-def compiled(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The models' SQL as dbt compiles it."""
-    root = tmp_path_factory.mktemp("compiled")
-    Lake.open(root / "lake")
-    project = str(project_dir / "dbt_project")
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")), "compile", "--project-dir", project,
-            "--profiles-dir", project, "--target-path", str(root / "target"),
-            "--log-path", str(root), "--quiet", "--select", "session_states", "sessions",
-        ],
-        env={**os.environ, "FLOW_LAKE": str(root / "lake"), "FLOW_SOURCES": str(root)},
-        check=True,
-    )  # fmt: skip
-    marts = root / "target/compiled/flow_pipeline/models/marts"
-    return {name: (marts / f"{name}.sql").read_text() for name in ("session_states", "sessions")}
 
 
 def sessions_of(rows: list[Row], compiled: dict[str, str], hours: list[datetime]) -> list[str]:

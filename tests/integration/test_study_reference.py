@@ -6,10 +6,7 @@ compiled once and run over a table of the drawn flows, day by day as the pipelin
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,14 +14,11 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 import pytest
-
-from flow_pipeline.lake import Lake
 
 pytestmark = pytest.mark.integration
 
@@ -362,25 +356,6 @@ EXPECTED: dict[str, Callable[[Drawn], list[tuple[Any, ...]]]] = {
 
 
 # --------------------------------------------------------------------------------------- with SQL
-
-
-@pytest.fixture(scope="module")
-def compiled(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The models' SQL as dbt compiles it."""
-    root = tmp_path_factory.mktemp("compiled")
-    Lake.open(root / "lake")
-    project = str(project_dir / "dbt_project")
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")), "compile", "--project-dir", project,
-            "--profiles-dir", project, "--target-path", str(root / "target"),
-            "--log-path", str(root), "--quiet",
-        ],
-        env={**os.environ, "FLOW_LAKE": str(root / "lake"), "FLOW_SOURCES": str(root)},
-        check=True,
-    )  # fmt: skip
-    marts = root / "target/compiled/flow_pipeline/models/marts"
-    return {name: (marts / f"{name}.sql").read_text() for name in (*DAILY, *VIEWS)}
 
 
 def tables_of(drawn: Drawn, compiled: dict[str, str]) -> dict[str, list[tuple[Any, ...]]]:

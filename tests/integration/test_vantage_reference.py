@@ -6,23 +6,17 @@ again without SQL, after docs/adr/0012-counted-once.md, which of them count; and
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 import pytest
-
-from flow_pipeline.lake import Lake
 
 pytestmark = pytest.mark.integration
 
@@ -218,26 +212,6 @@ def is_longer(before: int, after: int) -> bool:
 # --------------------------------------------------------------------------------------- with SQL
 
 
-@pytest.fixture(scope="module")
-def compiled(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The models' SQL as dbt compiles it."""
-    root = tmp_path_factory.mktemp("compiled")
-    Lake.open(root / "lake")
-    project = str(project_dir / "dbt_project")
-    subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")), "compile", "--project-dir", project,
-            "--profiles-dir", project, "--target-path", str(root / "target"),
-            "--log-path", str(root), "--quiet",
-        ],
-        env={**os.environ, "FLOW_LAKE": str(root / "lake"), "FLOW_SOURCES": str(root)},
-        check=True,
-    )  # fmt: skip
-    models = root / "target/compiled/flow_pipeline/models/intermediate"
-    names = "int_copies", "int_retransmissions"
-    return {name: (models / f"{name}.sql").read_text() for name in names}
-
-
 @pytest.mark.timeout(300)
 def test_copies_and_retransmissions_are_those_of_plain_python(compiled: dict[str, str]) -> None:
     names = [field.name for field in fields(Row)]
@@ -254,7 +228,10 @@ def test_copies_and_retransmissions_are_those_of_plain_python(compiled: dict[str
             connection.execute("delete from staging.stg_flow_records")
             connection.register("drawn", drawn)
             connection.execute("insert into staging.stg_flow_records select * from drawn")
-            found = {name: connection.execute(query).fetchall() for name, query in compiled.items()}
+            found = {
+                name: connection.execute(compiled[name]).fetchall()
+                for name in ("int_copies", "int_retransmissions")
+            }
             copies, retransmissions = expected_copies(rows), expected_retransmissions(rows)
             assert sorted(found["int_copies"]) == sorted(copies), seed
             assert sorted(found["int_retransmissions"]) == sorted(retransmissions), seed
