@@ -102,6 +102,33 @@ class DbtProject:
                 waiting.remove(node)
         return found
 
+    @cached_property
+    def views(self) -> dict[str, list[str]]:
+        """The public views by name: the public tables and views, and the sources, that each shows.
+
+        What stands between, such as a staging view, is looked through.
+        """
+        found = {
+            node["name"]: sorted(self._shown_by(node))
+            for node in self.manifest["nodes"].values()
+            if _is_public(node) and node["config"]["materialized"] == "view"
+        }
+        return dict(sorted(found.items()))
+
+    def _shown_by(self, node: Mapping[str, Any]) -> set[str]:
+        found: set[str] = set()
+        for unique_id in node["depends_on"]["nodes"]:
+            source = self.manifest["sources"].get(unique_id)
+            if source is not None:
+                found.add(source["name"])
+                continue
+            parent = self.manifest["nodes"][unique_id]
+            if _is_public(parent):
+                found.add(parent["name"])
+            elif parent["resource_type"] == "model":
+                found |= self._shown_by(parent)
+        return found
+
     def named(self, grain: Grain) -> list[LakeModel]:
         """The models of one grain."""
         return [model for model in self.models.values() if model.grain == grain]
@@ -207,6 +234,10 @@ class DbtProject:
             if parent is not None and parent["config"]["materialized"] != "lake":
                 below.append(self._code(parent))
         return [node["name"], node["checksum"]["checksum"], *below]
+
+
+def _is_public(node: Mapping[str, Any]) -> bool:
+    return node["resource_type"] == "model" and node["schema"] == "main"
 
 
 def _digest(content: object) -> str:

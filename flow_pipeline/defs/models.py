@@ -129,39 +129,18 @@ _VIEW_GROUPS = {
 }
 
 
-def _shown_by(node: Mapping[str, Any]) -> set[str]:
-    """The public tables and views, and the sources, that a view shows, through those between."""
-    found: set[str] = set()
-    for unique_id in node["depends_on"]["nodes"]:
-        source = _PROJECT.manifest["sources"].get(unique_id)
-        if source is not None:
-            found.add(source["name"])
-            continue
-        parent = _PROJECT.manifest["nodes"][unique_id]
-        if parent["resource_type"] == "model":
-            found |= {parent["name"]} if parent["schema"] == "main" else _shown_by(parent)
-    return found
-
-
 def _views() -> list[dg.AssetSpec]:
     keys = {key.path[-1]: key for key in (FLOW_RECORDS, IP_LOOKUP, THREAT_ENTRIES)}
-    nodes = [
-        node
-        for node in _PROJECT.manifest["nodes"].values()
-        if node["resource_type"] == "model"
-        and node["schema"] == "main"
-        and node["config"]["materialized"] == "view"
-    ]
-    assets = keys | {name: dg.AssetKey(name) for name in (node["name"] for node in nodes)}
-    assets |= {name: dg.AssetKey(name) for name in _PROJECT.models}
+    views = _PROJECT.views
+    assets = keys | {name: dg.AssetKey(name) for name in (*views, *_PROJECT.models)}
     return [
         _spec(
-            node["name"],
-            _VIEW_GROUPS.get(node["name"], "summaries"),
+            name,
+            _VIEW_GROUPS.get(name, "summaries"),
             # What settings give, such as the allow-list, is no asset.
-            [dg.AssetDep(assets[name]) for name in sorted(_shown_by(node)) if name in assets],
+            [dg.AssetDep(assets[each]) for each in shown if each in assets],
         )
-        for node in sorted(nodes, key=lambda node: node["name"])
+        for name, shown in views.items()
     ]
 
 
