@@ -20,7 +20,7 @@ from flow_pipeline.landing import land_hours
 from flow_pipeline.partitions import utc_now
 
 
-def scan(documents: Documents, out: Path) -> Callable[[], int]:  # noqa: ARG001  (writes nothing)
+def scan(documents: Documents, _out: Path) -> Callable[[], int]:
     """What the floor does, done as it has to be: columns of numbers, every row with its place.
 
     Envelopes are read, every byte goes into the digest, and whatever is not as it should be would
@@ -51,7 +51,7 @@ def scan(documents: Documents, out: Path) -> Callable[[], int]:  # noqa: ARG001 
     return work
 
 
-def decode(documents: Documents, out: Path) -> Callable[[], int]:  # noqa: ARG001  (writes nothing)
+def decode(documents: Documents, _out: Path) -> Callable[[], int]:
     """Batches made and dropped; the blobs are in memory before, in the chunks of a source."""
     blobs = _in_memory(documents)
 

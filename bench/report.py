@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -153,19 +154,21 @@ def _cpu_model() -> str | None:
 
 def _commit() -> str | None:
     """The state of the code, with a plus sign where files differ from it; None outside of git."""
-    here = Path(__file__).parent
+    git = shutil.which("git")
+    if git is None:
+        return None
     try:
-        head = _git(here, "rev-parse", "--short=12", "HEAD")
-        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
-    except (FileNotFoundError, subprocess.CalledProcessError):
+        head = _told([git, "rev-parse", "--short=12", "HEAD"])
+        changed = _told([git, "status", "--porcelain", "--untracked-files=no"])
+    except subprocess.CalledProcessError:
         return None
     return head + ("+" if changed else "")
 
 
-def _git(directory: Path, *arguments: str) -> str:
+def _told(command: Sequence[str]) -> str:
     return subprocess.run(
-        ["git", *arguments],  # noqa: S607  (found as a person's shell finds it)
-        cwd=directory,
+        command,
+        cwd=Path(__file__).parent,
         capture_output=True,
         check=True,
         text=True,

@@ -200,10 +200,11 @@ def dev(
     with dg.DagsterInstance.get() as instance:
         end_dead_runs(instance, of_others=True)
     _err.print(f"Lake {settings.lake_dir}, from {start:%Y-%m-%dT%H}; Dagster's history in {home}")
-    arguments = ["-m", "dagster", "dev", "--workspace", str(WORKSPACE), "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(WORKSPACE)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     sys.stdout.flush()
-    # In this process's place, so that Ctrl-C reaches Dagster itself. No shell is meant to see it.
-    os.execv(sys.executable, [sys.executable, *arguments, "--port", str(port)])  # noqa: S606
+    # In this process's place, so that Ctrl-C reaches Dagster itself.
+    os.execv(command[0], command)  # noqa: S606 - that no shell sees it is what is wanted
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ LAKE_VERSION = 1
 FOOTER_KEY = b"flow_pipeline"
 ATTEMPTS = 10
 _LONGEST_PAUSE = 0.2
+# Of the system, so that processes that begin alike do not wait alike.
+_CHANCE = random.SystemRandom()
 _MARKER = "lake.json"
 # What Delta, or DuckDB with hive partitions, takes for something else than a part of a path.
 _MISREAD = re.compile(r"[?\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|(?:^|/)[^/=]+=")
@@ -65,7 +67,7 @@ def attempts() -> Iterator[int]:
     for number in range(ATTEMPTS):
         if number:
             longest = min(0.01 * 2**number, _LONGEST_PAUSE)
-            time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+            time.sleep(_CHANCE.uniform(0, longest))
         yield number
 
 

@@ -13,24 +13,22 @@ from contextlib import contextmanager
 Listener = Callable[[str, int, int], None]
 
 
-def _nobody(_what: str, _done: int, _total: int) -> None:
-    """Nobody listens."""
-
-
-_listener: Listener = _nobody
+# The innermost listens. Dagster and dbt run the work, in threads of their own, so nothing can be
+# handed through.
+_listeners: list[Listener] = []
 
 
 def report(what: str, done: int, total: int) -> None:
     """Tell whoever listens that `done` of `total` are done."""
-    _listener(what, done, total)
+    if _listeners:
+        _listeners[-1](what, done, total)
 
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
     """Send reports of the work inside to a listener."""
-    global _listener  # noqa: PLW0603 - Dagster runs the work, so nothing can be handed through
-    before, _listener = _listener, listener
+    _listeners.append(listener)
     try:
         yield
     finally:
-        _listener = before
+        _listeners.pop()

@@ -63,7 +63,7 @@ def stix_addresses(feed: str, objects: Sequence[Any], now: datetime) -> ListedAd
         try:
             start, end = _time(indicator.get("valid_from")), _time(indicator.get("valid_until"))
             addresses = list(_stix_entries(Pattern(pattern).inspect()))
-        except (ParseException, ValueError, OverflowError, RecursionError):
+        except (ParseException, TypeError, ValueError, OverflowError, RecursionError):
             listed.ignored += 1
             continue
         times = [at for at in (start, end) if at is not None and at > now]
@@ -144,11 +144,11 @@ def _texts(told: object) -> list[str]:
 
 
 def _time(told: object) -> datetime | None:
-    """A time as naive UTC. Raises ValueError for what is none."""
+    """A time as naive UTC. Raises TypeError or ValueError for what is none."""
     if told is None:
         return None
     if not isinstance(told, str):
-        raise ValueError("a time is a text")  # noqa: TRY004 - one failure for all that is no time
+        raise TypeError("a time is a text")
     at = datetime.fromisoformat(told)
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
 

@@ -599,9 +599,6 @@ class BrokenServer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so named above
-        """Say nothing."""
-
 
 @pytest.fixture
 def broken_server() -> Iterator[str]:

@@ -75,6 +75,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         told = f"a small file system cannot be mounted here: {mounting.stderr.strip()}"
         if os.environ.get("CI"):
             pytest.fail(told, pytrace=False)
+        # Mounting takes root. A quota, which the last test sets, does not, and runs everywhere.
         pytest.skip(told)
     try:
         yield SmallDisk(path)

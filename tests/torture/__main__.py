@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import time
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +51,7 @@ def main(
     told: list[str] = []
     has_failed = False
     for name in names:
-        directory = scratch / f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{name}"  # noqa: DTZ005 - a name
+        directory = scratch / time.strftime(f"%Y-%m-%dT%H-%M-%S-{name}")
         directory.mkdir(parents=True)
         began = time.monotonic()
         try:
@@ -75,7 +74,7 @@ def main(
 
 
 def _say(line: str) -> None:
-    _console.print(Text(f"{datetime.now():%H:%M:%S} {line}", style="dim"))  # noqa: DTZ005 - local
+    _console.print(Text(f"{time.strftime('%H:%M:%S')} {line}", style="dim"))
 
 
 if __name__ == "__main__":
