@@ -173,6 +173,12 @@ def test_the_answers_about_who_talks_are_those_of_the_logs(
         ("198.51.100.7", 2),
     }
     assert {pair["flows"] for pair in pairs[2:]} == {1}
+    # One from inside that nobody logged; the others are the internet's.
+    assert [
+        (row["src_vnet"], row["src_network"], row["src_network_from"], row["dst_vnet"],
+         row["dst_network"], row["dst_network_from"], row["flows"], row["bytes"])
+        for row in answer("Most-talking subnets and networks")
+    ] == [(None, None, None, "v", "v", "log", 25, 500)]  # fmt: skip
     assert answer("Ports and services, and the pairs that use them")[0]["flows"] == 21
     assert [
         (row["hour"], row["direction"], row["decision"], row["flows"])

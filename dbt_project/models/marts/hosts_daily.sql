@@ -3,6 +3,8 @@ with own as (
     select
         *,
         coalesce(mac, '') as nic,
+        {{ vnet_of('target_resource_id') }} as logged_vnet_id,
+        {{ subnet_of('target_resource_id') }} as logged_subnet_id,
         case when direction = 'I' then dst_ip else src_ip end as ip,
         case when direction = 'I' then src_ip else dst_ip end as remote_ip,
         case when direction = 'I' then bytes_src_to_dst else bytes_dst_to_src end as bytes_in,
@@ -15,10 +17,12 @@ select
     date,
     nic as mac,
     ip,
-    -- What two subscriptions claim is nobody's for sure.
+    -- What two of them claim is nobody's for sure.
+    {{ only('subscription_id') }} as subscription_id,
+    {{ only('logged_vnet_id') }} as vnet_id,
     case
-        when min(subscription_id) = max(subscription_id) then max(subscription_id)
-    end as subscription_id,
+        when min(logged_vnet_id) = max(logged_vnet_id) then {{ only('logged_subnet_id') }}
+    end as subnet_id,
     cast(sum(flows) as bigint) as flows,
     cast(sum(tuples) as bigint) as tuples,
     cast(sum(attempts) as bigint) as attempts,
