@@ -77,11 +77,11 @@ def test_every_unit_test_of_the_models_passes(
         "int_own_networks", "int_retransmissions", "int_threat_listings", "lag_daily",
         "log_parity_daily", "malicious_daily", "merged_flows", "networks_daily", "new_ports",
         "nic_contacts_daily", "nic_first_contacts", "nic_first_contacts_fleet", "nic_sources_daily",
-        "open_ports", "pairs_daily", "ports_daily", "protocols_daily", "public_addresses_daily",
-        "regions_daily", "retro_hunt", "rule_replay", "rules", "rules_daily", "schema_daily",
-        "schema_drift", "services_daily", "session_states", "sessions", "sources_daily",
-        "subscriptions_daily", "threat_matches", "top_ports_daily", "top_sources_daily",
-        "top_targets_daily", "traffic_hourly", "traffic_monthly",
+        "open_ports", "origins_daily", "pairs_daily", "ports_daily", "protocols_daily",
+        "public_addresses_daily", "regions_daily", "retro_hunt", "rule_replay", "rules",
+        "rules_daily", "schema_daily", "schema_drift", "services_daily", "session_states",
+        "sessions", "sources_daily", "subscriptions_daily", "threat_matches", "top_ports_daily",
+        "top_sources_daily", "top_targets_daily", "traffic_hourly", "traffic_monthly",
     }  # fmt: skip
 
 

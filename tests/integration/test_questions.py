@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import runpy
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from flow_pipeline.lake_views import connect
 from flow_pipeline.pipeline import Pipeline
@@ -63,10 +66,31 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(logs: Path) -> Pipeline:
     feed = logs.parent / "threats.txt"
     feed.write_text(f"{LISTED}\n")
-    pipeline = pipeline_over(logs.parent / "lake", logs, threat_feeds=(str(feed),))
+    scanners = logs.parent / "scanners.csv"
+    scanners.write_text(f"prefix,name\n{SOURCES[1]}/32,Censys\n")
+    properties = {"region": "westeurope", "addressPrefixes": [f"{SOURCES[2]}/32"]}
+    tags = logs.parent / "tags.json"
+    tags.write_text(json.dumps({"values": [{"name": "AzureCloud", "properties": properties}]}))
+    pipeline = pipeline_over(
+        logs.parent / "lake",
+        logs,
+        threat_feeds=(str(feed),),
+        asn_db=systems(logs.parent / "asn.mmdb"),
+        scanners=scanners,
+        service_tags=tags,
+    )
     for hour in (HOUR - timedelta(days=2), HOUR):
         assert bring_up_to_date(pipeline, hour, hour + timedelta(hours=1)).failures == ()
     return pipeline
+
+
+def systems(path: Path) -> Path:
+    """A database of autonomous systems: one of 20.0.0.0/8, and the rest is not known."""
+    writer = MMDBWriter(ip_version=4, database_type="GeoLite2-ASN", description="a test's")
+    record = {"autonomous_system_number": 64500, "autonomous_system_organization": "Net"}
+    writer.insert_network(IPSet(["20.0.0.0/8"]), record)
+    writer.to_db_file(str(path))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +112,7 @@ def ask(lake: Pipeline, query: str) -> list[dict[str, Any]]:
 def test_every_question_names_its_model_and_is_answered(
     lake: Pipeline, sections: dict[str, tuple[str, list[str]]]
 ) -> None:
-    assert len(sections) == 25
+    assert len(sections) == 27
     for heading, (body, queries) in sections.items():
         [model] = re.findall(r"^Model: `(\w+)`", body, re.MULTILINE)
         assert queries, heading
@@ -189,6 +213,26 @@ def test_the_answers_about_who_talks_are_those_of_the_logs(
     assert answer("Traffic across subscriptions") == []
     public = {row["ip"]: row for row in answer("Public addresses, with what is known of them")}
     assert (public[LISTED]["allowed_in"], public[LISTED]["denied_in"]) == (1, 1)
+
+
+def test_the_answers_about_origins_are_those_of_the_logs(
+    lake: Pipeline, sections: dict[str, tuple[str, list[str]]]
+) -> None:
+    def shares(query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in ask(lake, query)]
+
+    # 20 flows of one network, one of them a scanner's; of LISTED two flows; one denied of another.
+    all_of_them, without = sections["Networks that flows come from, with the malicious share"][1]
+    assert shares(all_of_them) == [
+        (64500, "Net", 20, 20, 20, 0.0),
+        (None, None, 3, 3, 2, pytest.approx(2 / 3)),
+    ]
+    assert shares(without) == [
+        (64500, "Net", 19, 19, 19, 0.0),
+        (None, None, 3, 3, 2, pytest.approx(2 / 3)),
+    ]
+    [regions] = sections["Azure regions that flows come from, with the malicious share"][1]
+    assert shares(regions) == [("westeurope", 1, 1, 1, 0.0)]
 
 
 def test_a_number_leads_back_to_the_text_in_the_blob(

@@ -43,6 +43,7 @@ select
     max(case when malicious > 0 then 1 else 0 end) = 1 as is_malicious,
     cast(sum(flows) as bigint) as flows,
     cast(sum(tuples) as bigint) as tuples,
+    cast(sum(attempts) as bigint) as attempts,
     cast(sum(allowed) as bigint) as allowed,
     cast(sum(denied) as bigint) as denied,
     cast(sum(malicious) as bigint) as malicious,
