@@ -23,31 +23,15 @@ select
     case
         when min(logged_vnet_id) = max(logged_vnet_id) then {{ only('logged_subnet_id') }}
     end as subnet_id,
-    cast(sum(flows) as bigint) as flows,
-    cast(sum(tuples) as bigint) as tuples,
-    cast(sum(attempts) as bigint) as attempts,
-    cast(sum(counted) as bigint) as counted,
-    cast(
-        sum(case when direction = 'I' and decision = 'A' then flows else 0 end) as bigint
-    ) as allowed_in,
-    cast(
-        sum(case when direction = 'I' and decision = 'D' then flows else 0 end) as bigint
-    ) as denied_in,
-    cast(
-        sum(case when direction = 'O' and decision = 'A' then flows else 0 end) as bigint
-    ) as allowed_out,
-    cast(
-        sum(case when direction = 'O' and decision = 'D' then flows else 0 end) as bigint
-    ) as denied_out,
+    {{ sums_of(['flows', 'tuples', 'attempts', 'counted']) }},
+    {{ sums_by_way() }},
     cast(
         sum(case when decision = 'A' then malicious else 0 end) as bigint
     ) as malicious_allowed,
     cast(
         sum(case when decision = 'D' then malicious else 0 end) as bigint
     ) as malicious_denied,
-    cast(sum(bytes_in) as bigint) as bytes_in,
-    cast(sum(bytes_out) as bigint) as bytes_out,
-    cast(sum(counted_bytes) as bigint) as counted_bytes,
+    {{ sums_of(['bytes_in', 'bytes_out', 'counted_bytes']) }},
     cast(count(distinct remote_ip) as bigint) as distinct_remotes,
     cast(count(distinct case when direction = 'I' then dst_port end) as bigint) as distinct_ports,
     min(first_at) as first_at,

@@ -29,12 +29,7 @@ select
     known.azure_service,
     known.scanner,
     sources.is_burst,
-    cast(sum(sources.flows) as bigint) as flows,
-    cast(sum(sources.tuples) as bigint) as tuples,
-    cast(sum(sources.attempts) as bigint) as attempts,
-    cast(sum(sources.allowed) as bigint) as allowed,
-    cast(sum(sources.denied) as bigint) as denied,
-    cast(sum(sources.malicious) as bigint) as malicious,
+    {{ sums_of(['flows', 'tuples', 'attempts', 'allowed', 'denied', 'malicious']) }},
     cast(count(*) as bigint) as sources,
     cast(sum(case when sources.is_malicious then 1 else 0 end) as bigint) as malicious_sources
 from sources
