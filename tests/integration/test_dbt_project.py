@@ -71,7 +71,7 @@ def test_every_unit_test_of_the_models_passes(
     assert {r["status"] for r in unit_tests} == {"pass"}
     by_model = Counter(r["unique_id"].split(".")[2] for r in unit_tests)
     assert set(by_model) == {
-        "NTANetAnalytics", "allow_listed_daily", "allowed_daily", "broad_rules",
+        "NTAIpDetails", "NTANetAnalytics", "allow_listed_daily", "allowed_daily", "broad_rules",
         "concentration_daily", "countries_daily", "coverage_gaps", "coverage_hourly", "dim_ip",
         "fct_flows", "hosts_daily", "int_address_bits", "int_allow_listed", "int_copies",
         "int_own_networks", "int_retransmissions", "int_threat_listings", "lag_daily",

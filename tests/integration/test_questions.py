@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,44 @@ def test_the_answers_about_origins_are_those_of_the_logs(
     ]
     [regions] = sections["Azure regions that flows come from, with the malicious share"][1]
     assert shares(regions) == [("westeurope", 1, 1, 1, 0.0)]
+
+
+def test_public_addresses_stand_under_the_names_of_traffic_analytics(
+    lake: Pipeline, project_dir: Path
+) -> None:
+    day = HOUR.replace(hour=0)
+    before = day - timedelta(days=2)
+    found = ask(lake, "select * from NTAIpDetails")
+    assert {row["TimeGenerated"] - row["FlowIntervalStartTime"] for row in found} == {
+        timedelta(days=1)
+    }
+    of_ip = {(row["FlowIntervalStartTime"], row["Ip"]): row for row in found}
+    # 168.63.129.16 and private addresses are none of them; each address is there once a day.
+    assert len(found) == len(of_ip)
+    assert of_ip.keys() == {
+        (before, "198.51.100.7"), (day, "198.51.100.7"), *((day, ip) for ip in SOURCES),
+    }  # fmt: skip
+    assert {
+        ip: [of_ip[day, ip][name] for name in (
+            "FlowType", "PublicIpDetails", "ThreatType", "ThreatDescription",
+        )]
+        for ip in (SOURCES[2], SOURCES[3], LISTED)
+    } == {
+        SOURCES[2]: ["AzurePublic", "AZURECLOUD", None, None],
+        SOURCES[3]: ["ExternalPublic", "Net", None, None],
+        LISTED: ["MaliciousFlow", None, None, "threats.txt"],
+    }  # fmt: skip
+    assert of_ip[day, SOURCES[2]]["Location"] == "westeurope"
+    # The page's own queries: how many addresses of each kind, and what threats they are.
+    page = (project_dir / "docs/how-to/queries-from-traffic-analytics.md").read_text()
+    kinds, threats = (
+        query for query in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "NTAIp" in query
+    )
+    counts: Counter[str] = Counter()
+    for row in ask(lake, kinds.replace("limit 20", "")):
+        counts[row["FlowType"]] += row["addresses"]
+    assert counts == {"ExternalPublic": 20, "AzurePublic": 1, "MaliciousFlow": 1}
+    assert ask(lake, threats) == [{"ThreatType": None, "addresses": 1}]
 
 
 def test_a_number_leads_back_to_the_text_in_the_blob(
