@@ -153,7 +153,8 @@ def feeds(
         _accept_feeds(pipeline, accept)
     table = _table("", ("feed", "entries", "changed", "asked"), ("feed",))
     for state in pipeline.feed_states():
-        asked, changed = _minute(state.asked_at), _minute(state.changed_at)
+        asked = _minute(state.asked_at) if state.is_url else "by each run"
+        changed = _minute(state.changed_at)
         table.add_row(Text(_printable(state.feed)), f"{state.entries:,}", changed, asked)
     _out.print(table)
     _show_feed_failures(pipeline)

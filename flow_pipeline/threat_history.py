@@ -69,8 +69,8 @@ class FeedState:
 
     `entries` and `ignored` are those of its last good state, which was taken at `changed_at` (None:
     it was never read). `failure` says why that stands, if the feed's last answer was no good.
-    `asked_at` is known of feeds on the web, and of files whose last answer was no good. `changed`:
-    the last refresh took a new state.
+    `asked_at` is known of feeds on the web (`is_url`), and of files whose last answer was no good:
+    files are read by each run. `changed`: the last refresh took a new state.
     """
 
     feed: str
@@ -78,6 +78,7 @@ class FeedState:
     ignored: int
     changed: bool
     failure: str | None
+    is_url: bool
     asked_at: datetime | None = None
     changed_at: datetime | None = None
 
@@ -143,7 +144,8 @@ def refresh_feeds(
 def feed_states(lake: Lake, locations: Sequence[str]) -> list[FeedState]:
     """The configured feeds as they were when they were asked last. Asks none, writes nothing."""
     snapshot = lake.snapshot(THREAT_ENTRIES.name)
-    return [_Recorded.of(snapshot, feed_name(location)).state() for location in locations]
+    places = [feed_place(location) for location in locations]
+    return [_Recorded.of(snapshot, place.name).state(place) for place in places]
 
 
 def read_history(lake: Lake, locations: Sequence[str]) -> ThreatHistory:
@@ -255,13 +257,14 @@ class _Recorded:
     def files(self) -> list[LakeFile]:
         return [file for file in (self.entries, self.asked_file) if file is not None]
 
-    def state(self) -> FeedState:
+    def state(self, place: FeedPlace) -> FeedState:
         return FeedState(
             self.feed,
             self.footer.get("entries", 0),
             self.footer.get("ignored", 0),
             False,
             self.asked.failure if self.asked else None,
+            place.is_url,
             self.asked.at if self.asked else None,
             datetime.fromisoformat(self.snapshots[-1][0]) if self.snapshots else None,
         )
@@ -282,7 +285,7 @@ def _refresh(
             asked = known.asked
             asked_at = now()
             if not is_accepted and place.is_url and asked and not asked.is_due(request, asked_at):
-                return known.state()
+                return known.state(place)
             answer = _ask(place, known, request, is_accepted, asked_at)
         if isinstance(answer, ReferenceDataError) and not known.snapshots:
             raise answer
@@ -292,7 +295,7 @@ def _refresh(
                 _write(snapshot, known, *written)
             except CommitRefused:
                 continue
-        state = _Recorded.of(lake.snapshot(THREAT_ENTRIES.name), place.name).state()
+        state = _Recorded.of(lake.snapshot(THREAT_ENTRIES.name), place.name).state(place)
         changed = written is not None and written[0] is not None
         found = answer.snapshot if isinstance(answer, FeedAnswer) else None
         ignored = state.ignored if found is None else found.ignored

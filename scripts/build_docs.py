@@ -59,6 +59,7 @@ _TABLES = (
     "new_ports",
     "sources_daily",
     "countries_daily",
+    "origins_daily",
     "concentration_daily",
     "rules",
     "rules_daily",

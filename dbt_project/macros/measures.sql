@@ -29,16 +29,11 @@ cast(sum(flows) as bigint) as flows,
 
 {#- The same from rows that hold one source each, so that sources are counted once. -#}
 {% macro measures_of_sources() %}
-cast(sum(flows) as bigint) as flows,
-    cast(sum(tuples) as bigint) as tuples,
-    cast(sum(allowed) as bigint) as allowed,
-    cast(sum(denied) as bigint) as denied,
-    cast(sum(malicious) as bigint) as malicious,
+{{ sums_of(['flows', 'tuples', 'allowed', 'denied', 'malicious']) }},
     cast(count(distinct src_ip) as bigint) as distinct_sources,
     cast(count(distinct case when allowed > 0 then src_ip end) as bigint) as allowed_sources,
     cast(count(distinct case when denied > 0 then src_ip end) as bigint) as denied_sources,
-    cast(sum(attempts) as bigint) as attempts,
-    cast(sum(counted) as bigint) as counted
+    {{ sums_of(['attempts', 'counted']) }}
 {% endmacro %}
 
 

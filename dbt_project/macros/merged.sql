@@ -10,17 +10,46 @@ coalesce(
     )
 {%- endmacro %}
 
+{#- Sums of columns that add up, under their own names. -#}
+{% macro sums_of(columns) -%}
+{%- for column in columns %}
+    {%- if not loop.first %},
+    {% endif %}cast(sum({{ column }}) as bigint) as {{ column }}
+{%- endfor %}
+{%- endmacro %}
+
 {#- Sums of what merged_flows counted. -#}
 {% macro merged_sums() -%}
-cast(sum(flows) as bigint) as flows,
-    cast(sum(tuples) as bigint) as tuples,
-    cast(sum(attempts) as bigint) as attempts,
-    cast(sum(counted) as bigint) as counted,
-    cast(sum(malicious) as bigint) as malicious,
-    cast(sum(completed) as bigint) as completed,
-    cast(sum(packets_src_to_dst) as bigint) as packets_src_to_dst,
-    cast(sum(bytes_src_to_dst) as bigint) as bytes_src_to_dst,
-    cast(sum(packets_dst_to_src) as bigint) as packets_dst_to_src,
-    cast(sum(bytes_dst_to_src) as bigint) as bytes_dst_to_src,
-    cast(sum(counted_bytes) as bigint) as counted_bytes
+{{ sums_of([
+    'flows', 'tuples', 'attempts', 'counted', 'malicious', 'completed', 'packets_src_to_dst',
+    'bytes_src_to_dst', 'packets_dst_to_src', 'bytes_dst_to_src', 'counted_bytes',
+]) }}
+{%- endmacro %}
+
+{#- New flows in against out, allowed against denied. -#}
+{% macro sums_by_way() -%}
+{%- set ways = {
+    'allowed_in': ('I', 'A'), 'denied_in': ('I', 'D'), 'allowed_out': ('O', 'A'), 'denied_out': ('O', 'D')
+} -%}
+{%- for name, way in ways.items() %}
+    {%- if not loop.first %},
+    {% endif %}cast(
+        sum(case when direction = '{{ way[0] }}' and decision = '{{ way[1] }}' then flows else 0 end) as bigint
+    ) as {{ name }}
+{%- endfor %}
+{%- endmacro %}
+
+{#- What tells the rows of traffic_hourly, _daily and _monthly apart, but their time. -#}
+{% macro traffic_dimensions() -%}
+direction,
+    decision,
+    protocol,
+    flow_type,
+    is_malicious,
+    encryption,
+    subscription_id,
+    own_region,
+    country,
+    remote_region,
+    azure_service
 {%- endmacro %}

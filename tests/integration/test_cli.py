@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -326,6 +327,10 @@ def unescaped(cell: str) -> str:
     return cell.removeprefix("'")
 
 
+def feeds_shown(at: Path, settings: dict[str, str]) -> str:
+    return flow_pipeline(at, "feeds", **settings).out
+
+
 def test_a_feed_that_breaks_is_told_and_a_small_one_is_taken_on_purpose(tmp_path: Path) -> None:
     put(tmp_path / "logs", document(record([flow(AT)], AT)), HOUR)
     entries = [f"203.0.113.{no}" for no in range(30)]
@@ -333,14 +338,15 @@ def test_a_feed_that_breaks_is_told_and_a_small_one_is_taken_on_purpose(tmp_path
     settings = {"FLOW_SOURCES": "logs", "FLOW_THREAT_FEEDS": "feed.txt"}
     hours = ("--from", f"{HOUR:%Y-%m-%dT%H}", "--to", f"{HOUR + timedelta(hours=1):%Y-%m-%dT%H}")
     assert "threat feed" not in flow_pipeline(tmp_path, "run", *hours, **settings).out
+    # A file has no time at which it was asked last.
+    assert re.search(r"feed\.txt +31 +\S+ \S+ +by each run", feeds_shown(tmp_path, settings))
 
     (tmp_path / "feed.txt").write_text("203.0.113.1\n")
     ended = flow_pipeline(tmp_path, "run", *hours, **settings)
     assert ended.code == 0
     assert "Not every threat feed could be read" in ended.out
     assert "feed.txt lists 1 entries, where it listed 31 before" in ended.out
-    shown = flow_pipeline(tmp_path, "feeds", **settings).out
-    assert "lists 1 entries" in shown
+    assert "lists 1 entries" in feeds_shown(tmp_path, settings)
 
     wrong = flow_pipeline(tmp_path, "feeds", "--accept", "other.txt", **settings)
     assert wrong.code == 2
@@ -349,7 +355,7 @@ def test_a_feed_that_breaks_is_told_and_a_small_one_is_taken_on_purpose(tmp_path
         "feed.txt: 1 entries taken"
         in flow_pipeline(tmp_path, "feeds", "--accept", "feed.txt", **settings).out
     )
-    assert "threat feed" not in flow_pipeline(tmp_path, "feeds", **settings).out
+    assert "threat feed" not in feeds_shown(tmp_path, settings)
     listed = "select is_listed_now from threat_matches where ip = '198.51.100.7'"
     assert flow_pipeline(tmp_path, "sql", "--csv", listed, **settings).out.split() == [
         "is_listed_now",

@@ -71,17 +71,17 @@ def test_every_unit_test_of_the_models_passes(
     assert {r["status"] for r in unit_tests} == {"pass"}
     by_model = Counter(r["unique_id"].split(".")[2] for r in unit_tests)
     assert set(by_model) == {
-        "NTANetAnalytics", "allow_listed_daily", "allowed_daily", "broad_rules",
+        "NTAIpDetails", "NTANetAnalytics", "allow_listed_daily", "allowed_daily", "broad_rules",
         "concentration_daily", "countries_daily", "coverage_gaps", "coverage_hourly", "dim_ip",
         "fct_flows", "hosts_daily", "int_address_bits", "int_allow_listed", "int_copies",
-        "int_retransmissions", "int_threat_listings", "lag_daily", "log_parity_daily",
-        "malicious_daily", "merged_flows", "new_ports", "nic_contacts_daily", "nic_first_contacts",
-        "nic_first_contacts_fleet", "nic_sources_daily", "open_ports", "pairs_daily",
-        "ports_daily", "protocols_daily", "public_addresses_daily", "regions_daily", "retro_hunt",
-        "rule_replay", "rules", "rules_daily", "schema_daily", "schema_drift", "services_daily",
-        "session_states", "sessions", "sources_daily", "subscriptions_daily", "threat_matches",
-        "top_ports_daily", "top_sources_daily", "top_targets_daily", "traffic_hourly",
-        "traffic_monthly",
+        "int_own_networks", "int_retransmissions", "int_threat_listings", "lag_daily",
+        "log_parity_daily", "malicious_daily", "merged_flows", "networks_daily", "new_ports",
+        "nic_contacts_daily", "nic_first_contacts", "nic_first_contacts_fleet", "nic_sources_daily",
+        "open_ports", "origins_daily", "pairs_daily", "ports_daily", "protocols_daily",
+        "public_addresses_daily", "regions_daily", "retro_hunt", "rule_replay", "rules",
+        "rules_daily", "schema_daily", "schema_drift", "services_daily", "session_states",
+        "sessions", "sources_daily", "subscriptions_daily", "threat_matches", "top_ports_daily",
+        "top_sources_daily", "top_targets_daily", "traffic_hourly", "traffic_monthly",
     }  # fmt: skip
 
 

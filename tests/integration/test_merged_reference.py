@@ -7,7 +7,7 @@ and comparing. The SQL is dbt's own, compiled once.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,17 +28,37 @@ HOURS = (0, 7, 23)
 # What is known: class, country, Azure region and service, own network, virtual network, region.
 KNOWN: dict[str, tuple[str | None, ...]] = {
     "10.0.0.4": ("private", None, None, None, "front", "hub", "westeurope"),
-    "10.0.0.5": ("private", None, None, None, "back", "hub", "westeurope"),
+    "10.0.0.5": ("private", None, None, None, "back", None, "westeurope"),
     "10.9.0.4": ("private", None, None, None, "far", "spoke", "northeurope"),
     "198.51.100.7": ("public", "NL", None, None, None, None, None),
     "203.0.113.9": ("public", "CN", None, None, None, None, None),
     "20.0.0.1": ("azure", None, "northeurope", "STORAGE", None, None, None),
     "2001:db8::1": ("public", None, None, None, None, None, None),
+    "10.7.0.4": ("private", None, None, None, None, None, None),
+    "10.7.0.5": ("private", None, None, None, None, None, None),
+    "10.7.0.6": ("private", None, None, None, None, None, None),
+    "100.64.0.4": ("shared", None, None, None, None, None, None),
     # Not looked up at all.
     "192.0.2.1": (),
 }
-OWN = ("10.0.0.4", "10.0.0.5", "10.9.0.4")
-SUBSCRIPTIONS = {"10.0.0.4": "Sub-A", "10.0.0.5": "SUB-A", "10.9.0.4": "sub-b"}
+# In no list. The last is a stranger whose flows go through an appliance.
+UNLISTED = {
+    "10.7.0.4": "sub-b", "10.7.0.5": "sub-b", "10.7.0.6": "sub-b", "100.64.0.4": "sub-b",
+    "198.51.100.7": "sub-b",
+}  # fmt: skip
+OWN = ("10.0.0.4", "10.0.0.5", "10.9.0.4", *UNLISTED)
+SUBSCRIPTIONS = {"10.0.0.4": "Sub-A", "10.0.0.5": "SUB-A", "10.9.0.4": "sub-b", **UNLISTED}
+# What VNet flow logs name. An address takes one of its own at random each time.
+TARGETS = {
+    "10.0.0.4": ["/virtualNetworks/Hub/subnets/front", "/virtualNetworks/hub"],
+    "10.0.0.5": ["/networkInterfaces/n", "/virtualNetworks/Hub"],
+    "10.9.0.4": ["/virtualNetworks/spoke"],
+    "10.7.0.4": ["/virtualNetworks/Lab/subnets/a", "/virtualNetworks/lab"],
+    "10.7.0.5": ["/virtualNetworks/lab/subnets/a", "/virtualNetworks/lab/subnets/b"],
+    "10.7.0.6": ["/virtualNetworks/lab/subnets/a", "/virtualNetworks/far/subnets/a"],
+    "100.64.0.4": ["/networkInterfaces/n"],
+    "198.51.100.7": ["/virtualNetworks/hub"],
+}
 
 COLUMNS = {
     "date": "date", "hour": "integer", "flow_time": "timestamp", "src_ip": "varchar",
@@ -114,7 +134,9 @@ def one(dice: random.Random) -> Tuple:
     at = datetime(day.year, day.month, day.day, hour) + timedelta(
         milliseconds=dice.choice([0, 1, 3_599_999, dice.randrange(3_600_000)])
     )
-    own, remote = dice.choice(OWN), dice.choice(list(KNOWN))
+    # Now and then one of the unlisted, so that there are days on which nobody logs them.
+    own = dice.choice(OWN if dice.random() < 0.3 else OWN[:3])
+    remote = dice.choice(list(KNOWN))
     direction = dice.choice("IO")
     src, dst = (remote, own) if direction == "I" else (own, remote)
     version, decision = dice.choice([1, 2, 4]), dice.choice("AD")
@@ -136,7 +158,9 @@ def one(dice: random.Random) -> Tuple:
         "rule": dice.choice(["UserRule_a", "UserRule_A", None]),
         "acl_id": dice.choice([None, "unspecified", base + "/networkSecurityGroups/n"]),
         "flow_log_id": None if version < 4 else base + "/networkWatchers/w/flowLogs/f",
-        "target_resource_id": None if version < 4 else dice.choice([None, base + "/x/v"]),
+        "target_resource_id": None
+        if version < 4
+        else dice.choice([None, base + dice.choice(TARGETS[own])]),
         "mac": dice.choice([mac, mac and mac.lower()]), "log_version": version,
         "src_country": country(src), "dst_country": country(dst),
         "is_malicious": is_malicious, "threat_type": "Botnet" if is_malicious else None,
@@ -256,10 +280,23 @@ def expected_hosts(rows: list[Tuple]) -> Iterable[Row]:
         ]
         harm = [sum(row.is_malicious and row.decision == made for row in new) for made in "AD"]
         yield (
-            *at, only(row.subscription for row in group), *sums(group)[:4], *ways, *harm,
-            total(inward), total(outward), sums(group)[-1], len({row.remote for row in group}),
+            *at, only(row.subscription for row in group), *logged(group), *sums(group)[:4],
+            *ways, *harm, total(inward), total(outward), sums(group)[-1],
+            len({row.remote for row in group}),
             len({row.dst_port for row in group if row.direction == "I"}), *ends(group),
         )  # fmt: skip
+
+
+def logged(rows: Sequence[Tuple]) -> Row:
+    """The virtual network and the subnet that VNet flow logs name for an address."""
+    vnets: set[str] = set()
+    subnets: set[str] = set()
+    for row in rows:
+        parts = str(row.target_resource_id or "").lower().split("/")
+        for kind, named in (("virtualnetworks", vnets), ("subnets", subnets)):
+            if kind in parts:
+                named.add("/".join(parts[: parts.index(kind) + 2]))
+    return only(vnets), only(subnets) if len(vnets) == 1 else None
 
 
 def expected_pairs(rows: list[Tuple]) -> Iterable[Row]:
@@ -286,9 +323,35 @@ def expected_regions(rows: list[Tuple]) -> Iterable[Row]:
         yield *at, *sums(group)
 
 
+def network(ip: str, interfaces: list[Row] | None) -> Row:
+    """Network, virtual network, what that rests on, and the resource id.
+
+    `interfaces` are what the logs of each interface name that has the address as its own.
+    """
+    kind, listed, vnet = (KNOWN[ip][0], *KNOWN[ip][4:6]) if KNOWN[ip] else (None, None, None)
+    if listed is not None and (vnet is not None or listed != "back"):
+        return listed, vnet, "list", None
+    found, subnet = None, None
+    if interfaces is not None and kind in ("private", "shared"):
+        found = only(each[0] for each in interfaces)
+        subnet = only(each[1] for each in interfaces) if found else None
+    name = found and found.rsplit("/", 1)[1]
+    if listed is not None:
+        return listed, name, "list", None
+    if found is not None:
+        told = subnet or found
+        return told.rsplit("/", 1)[1], name, "log", told
+    is_own = interfaces is not None and kind in ("private", "shared")
+    return None, None, "nic" if is_own else None, None
+
+
 def expected_networks(rows: list[Tuple]) -> Iterable[Row]:
+    interfaces: dict[Row, list[Row]] = defaultdict(list)
+    for at, group in grouped(rows, lambda row: (row.date, row.own, up(row.mac))).items():
+        interfaces[at[:2]].append(logged(group))
+
     def key(row: Tuple) -> Row:
-        src, dst = ((KNOWN[ip] or (None,) * 7)[4:6] for ip in (row.src_ip, row.dst_ip))
+        src, dst = (network(ip, interfaces.get((row.date, ip))) for ip in (row.src_ip, row.dst_ip))
         return row.date, *src, *dst, row.direction, row.decision, row.encryption
 
     for at, group in grouped(rows, key).items():
@@ -353,7 +416,11 @@ def tables_of(rows: list[Tuple], compiled: dict[str, str]) -> duckdb.DuckDBPyCon
         "union all select ip, 'past', 'PAST', null, date '2026-03-01', 5, "
         "timestamp '2026-03-03', timestamp '2026-01-01' from known"
     )
+    connection.execute("create schema intermediate")
     for name in (*EXPECTED, "public_addresses_daily", "NTANetAnalytics"):
+        if name == "networks_daily":
+            own = compiled["int_own_networks"]
+            connection.execute(f"create view intermediate.int_own_networks as {own}")
         connection.execute(f"create table {name} as {compiled[name]}")
     return connection
 
@@ -366,6 +433,7 @@ def in_order(rows: Iterable[Row]) -> list[str]:
 @pytest.mark.timeout(300)
 def test_every_table_is_what_plain_python_counts(compiled: dict[str, str]) -> None:
     crossing = merged = 0
+    rested_on: Counter[str | None] = Counter()
     for seed in SEEDS:
         rows = draw(seed)
         with tables_of(rows, compiled) as connection:
@@ -375,10 +443,14 @@ def test_every_table_is_what_plain_python_counts(compiled: dict[str, str]) -> No
             crossing += connection.execute(
                 "select count(*) from subscriptions_daily where is_crossing"
             ).fetchall()[0][0]
+            rested_on.update(
+                row[3] for row in connection.execute("select * from networks_daily").fetchall()
+            )
             merged += len(rows) - len(list(expected_merged(rows)))
     # What was drawn has what the rules are about.
     assert crossing > 10
     assert merged > 1_000
+    assert all(rested_on[each] > 100 for each in ("list", "log", "nic", None))
 
 
 @pytest.mark.timeout(120)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from flow_pipeline.lake_views import connect
 from flow_pipeline.pipeline import Pipeline
@@ -63,10 +67,31 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(logs: Path) -> Pipeline:
     feed = logs.parent / "threats.txt"
     feed.write_text(f"{LISTED}\n")
-    pipeline = pipeline_over(logs.parent / "lake", logs, threat_feeds=(str(feed),))
+    scanners = logs.parent / "scanners.csv"
+    scanners.write_text(f"prefix,name\n{SOURCES[1]}/32,Censys\n")
+    properties = {"region": "westeurope", "addressPrefixes": [f"{SOURCES[2]}/32"]}
+    tags = logs.parent / "tags.json"
+    tags.write_text(json.dumps({"values": [{"name": "AzureCloud", "properties": properties}]}))
+    pipeline = pipeline_over(
+        logs.parent / "lake",
+        logs,
+        threat_feeds=(str(feed),),
+        asn_db=systems(logs.parent / "asn.mmdb"),
+        scanners=scanners,
+        service_tags=tags,
+    )
     for hour in (HOUR - timedelta(days=2), HOUR):
         assert bring_up_to_date(pipeline, hour, hour + timedelta(hours=1)).failures == ()
     return pipeline
+
+
+def systems(path: Path) -> Path:
+    """A database of autonomous systems: one of 20.0.0.0/8, and the rest is not known."""
+    writer = MMDBWriter(ip_version=4, database_type="GeoLite2-ASN", description="a test's")
+    record = {"autonomous_system_number": 64500, "autonomous_system_organization": "Net"}
+    writer.insert_network(IPSet(["20.0.0.0/8"]), record)
+    writer.to_db_file(str(path))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +113,7 @@ def ask(lake: Pipeline, query: str) -> list[dict[str, Any]]:
 def test_every_question_names_its_model_and_is_answered(
     lake: Pipeline, sections: dict[str, tuple[str, list[str]]]
 ) -> None:
-    assert len(sections) == 25
+    assert len(sections) == 27
     for heading, (body, queries) in sections.items():
         [model] = re.findall(r"^Model: `(\w+)`", body, re.MULTILINE)
         assert queries, heading
@@ -173,6 +198,12 @@ def test_the_answers_about_who_talks_are_those_of_the_logs(
         ("198.51.100.7", 2),
     }
     assert {pair["flows"] for pair in pairs[2:]} == {1}
+    # One from inside that nobody logged; the others are the internet's.
+    assert [
+        (row["src_vnet"], row["src_network"], row["src_network_from"], row["dst_vnet"],
+         row["dst_network"], row["dst_network_from"], row["flows"], row["bytes"])
+        for row in answer("Most-talking subnets and networks")
+    ] == [(None, None, None, "v", "v", "log", 25, 500)]  # fmt: skip
     assert answer("Ports and services, and the pairs that use them")[0]["flows"] == 21
     assert [
         (row["hour"], row["direction"], row["decision"], row["flows"])
@@ -183,6 +214,64 @@ def test_the_answers_about_who_talks_are_those_of_the_logs(
     assert answer("Traffic across subscriptions") == []
     public = {row["ip"]: row for row in answer("Public addresses, with what is known of them")}
     assert (public[LISTED]["allowed_in"], public[LISTED]["denied_in"]) == (1, 1)
+
+
+def test_the_answers_about_origins_are_those_of_the_logs(
+    lake: Pipeline, sections: dict[str, tuple[str, list[str]]]
+) -> None:
+    def shares(query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in ask(lake, query)]
+
+    # 20 flows of one network, one of them a scanner's; of LISTED two flows; one denied of another.
+    all_of_them, without = sections["Networks that flows come from, with the malicious share"][1]
+    assert shares(all_of_them) == [
+        (64500, "Net", 20, 20, 20, 0.0),
+        (None, None, 3, 3, 2, pytest.approx(2 / 3)),
+    ]
+    assert shares(without) == [
+        (64500, "Net", 19, 19, 19, 0.0),
+        (None, None, 3, 3, 2, pytest.approx(2 / 3)),
+    ]
+    [regions] = sections["Azure regions that flows come from, with the malicious share"][1]
+    assert shares(regions) == [("westeurope", 1, 1, 1, 0.0)]
+
+
+def test_public_addresses_stand_under_the_names_of_traffic_analytics(
+    lake: Pipeline, project_dir: Path
+) -> None:
+    day = HOUR.replace(hour=0)
+    before = day - timedelta(days=2)
+    found = ask(lake, "select * from NTAIpDetails")
+    assert {row["TimeGenerated"] - row["FlowIntervalStartTime"] for row in found} == {
+        timedelta(days=1)
+    }
+    of_ip = {(row["FlowIntervalStartTime"], row["Ip"]): row for row in found}
+    # 168.63.129.16 and private addresses are none of them; each address is there once a day.
+    assert len(found) == len(of_ip)
+    assert of_ip.keys() == {
+        (before, "198.51.100.7"), (day, "198.51.100.7"), *((day, ip) for ip in SOURCES),
+    }  # fmt: skip
+    assert {
+        ip: [of_ip[day, ip][name] for name in (
+            "FlowType", "PublicIpDetails", "ThreatType", "ThreatDescription",
+        )]
+        for ip in (SOURCES[2], SOURCES[3], LISTED)
+    } == {
+        SOURCES[2]: ["AzurePublic", "AZURECLOUD", None, None],
+        SOURCES[3]: ["ExternalPublic", "Net", None, None],
+        LISTED: ["MaliciousFlow", None, None, "threats.txt"],
+    }  # fmt: skip
+    assert of_ip[day, SOURCES[2]]["Location"] == "westeurope"
+    # The page's own queries: how many addresses of each kind, and what threats they are.
+    page = (project_dir / "docs/how-to/queries-from-traffic-analytics.md").read_text()
+    kinds, threats = (
+        query for query in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if "NTAIp" in query
+    )
+    counts: Counter[str] = Counter()
+    for row in ask(lake, kinds.replace("limit 20", "")):
+        counts[row["FlowType"]] += row["addresses"]
+    assert counts == {"ExternalPublic": 20, "AzurePublic": 1, "MaliciousFlow": 1}
+    assert ask(lake, threats) == [{"ThreatType": None, "addresses": 1}]
 
 
 def test_a_number_leads_back_to_the_text_in_the_blob(

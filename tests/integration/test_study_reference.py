@@ -49,7 +49,23 @@ DAILY = (
     "nic_contacts_daily", "nic_sources_daily", "ports_daily", "services_daily", "protocols_daily",
     "sources_daily",
 )  # fmt: skip
-VIEWS = ("nic_first_contacts", "new_ports", "countries_daily", "concentration_daily")
+VIEWS = (
+    "nic_first_contacts",
+    "new_ports",
+    "countries_daily",
+    "origins_daily",
+    "concentration_daily",
+)
+# What is known of an address: autonomous system, organisation, Azure region and service, scanner.
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "198.51.100.7": (64500, "Net", None, None, None),
+    "198.51.100.70": (64500, "Net", None, None, "Censys"),
+    "100.63.255.9": (64500, "Net", None, None, None),
+    "172.15.0.1": (64501, None, None, None, None),
+    "11.0.0.1": (8075, "Microsoft", "westeurope", "STORAGE", None),
+    "223.9.9.9": (8075, "Microsoft", "westeurope", "AZURECLOUD", None),
+    "2607:f8b0::5": (8075, "Microsoft", "westeurope", "STORAGE", None),
+}
 SERVICES = {22: "ssh", 80: "http", 3389: "rdp", 8080: "http"}
 
 
@@ -293,10 +309,11 @@ def expected_sources(drawn: Drawn) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for (day, source), flows in groups(probes, lambda f: (f.at.date(), f.remote)).items():
         hours = Counter(flow.at.hour for flow in flows if flow.is_new)
-        new, tuples, allowed, denied, malicious, *_ = measures(flows)
+        new, tuples, allowed, denied, malicious, *_, attempts, _ = measures(flows)
         rows.append((
-            day, source, country_of(source), malicious > 0, new, tuples, allowed, denied, malicious,
-            min(f.at for f in flows), max(f.at for f in flows), max(hours.values(), default=0),
+            day, source, country_of(source), malicious > 0, new, tuples, attempts, allowed, denied,
+            malicious, min(f.at for f in flows), max(f.at for f in flows),
+            max(hours.values(), default=0),
             (day, source) in marked,
         ))  # fmt: skip
     return rows
@@ -310,13 +327,31 @@ def expected_countries(drawn: Drawn) -> list[tuple[Any, ...]]:
     for (day, country), flows in groups(
         probes, lambda f: (f.at.date(), country_of(f.remote))
     ).items():
-        new, _, allowed, denied, malicious, sources, *_ = measures(flows)
+        new, _, allowed, denied, malicious, sources, *_, attempts, _ = measures(flows)
         rows.append((
-            day, country, new, allowed, denied, malicious,
+            day, country, new, attempts, allowed, denied, malicious,
             sum(f.is_new and (day, f.remote) in marked for f in flows), sources,
             len({f.remote for f in flows if f.is_new and f.is_malicious}),
             len({f.remote for f in flows if (day, f.remote) in marked}),
             new / of_day[day] if of_day[day] else None, malicious / new if new else None,
+        ))  # fmt: skip
+    return rows
+
+
+def expected_origins(drawn: Drawn) -> list[tuple[Any, ...]]:
+    marked = bursts(drawn)
+
+    def key(flow: Flow) -> tuple[Any, ...]:
+        day = flow.at.date()
+        known = KNOWN.get(flow.remote, (None,) * 5)
+        return day, country_of(flow.remote), *known, (day, flow.remote) in marked
+
+    rows: list[tuple[Any, ...]] = []
+    for at, flows in groups((flow for flow in drawn.flows if flow.is_probe), key).items():
+        new, tuples, allowed, denied, malicious, sources, *_, attempts, _ = measures(flows)
+        listed = {flow.remote for flow in flows if flow.is_new and flow.is_malicious}
+        rows.append((
+            *at, new, tuples, attempts, allowed, denied, malicious, sources, len(listed),
         ))  # fmt: skip
     return rows
 
@@ -350,6 +385,7 @@ EXPECTED: dict[str, Callable[[Drawn], list[tuple[Any, ...]]]] = {
     "new_ports": expected_new_ports,
     "sources_daily": expected_sources,
     "countries_daily": expected_countries,
+    "origins_daily": expected_origins,
     "concentration_daily": expected_concentration,
 }
 
@@ -378,6 +414,14 @@ def tables_of(drawn: Drawn, compiled: dict[str, str]) -> dict[str, list[tuple[An
             for name in DAILY:
                 way = f"insert into {name}" if number else f"create table {name} as"
                 connection.execute(f"{way} {compiled[name]}")
+        connection.execute(
+            "create table dim_ip (ip varchar, asn bigint, organisation varchar, "
+            "azure_region varchar, azure_service varchar, scanner varchar)"
+        )
+        connection.executemany(
+            "insert into dim_ip values (?, ?, ?, ?, ?, ?)",
+            [[ip, *known] for ip, known in KNOWN.items()],
+        )
         for name in VIEWS:
             connection.execute(f"create view {name} as {compiled[name]}")
         return {name: connection.execute(f"select * from {name}").fetchall() for name in EXPECTED}

@@ -241,7 +241,8 @@ class TestConditionalRequests:
         self, lake: Lake, server: ListServer
     ) -> None:
         server.serve(*LISTED, etag='"one"', modified=MONDAY)
-        assert ask(lake, server, 0).changed
+        first = ask(lake, server, 0)
+        assert (first.changed, first.is_url, first.asked_at) == (True, True, START)
         state = ask(lake, server, 60)
         assert (state.changed, state.failure, state.entries) == (False, None, 20)
         assert state.asked_at == START + timedelta(minutes=60)

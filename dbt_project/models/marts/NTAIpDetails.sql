@@ -20,5 +20,7 @@ select
     coalesce(addresses.azure_service, addresses.organisation) as PublicIpDetails,
     addresses.threat_type as ThreatType,
     addresses.threat_feed as ThreatDescription,
-    cast(null as varchar) as DnsDomain
+    cast(null as varchar) as DnsDomain,
+    cast(null as varchar) as Url,
+    cast(null as integer) as Port
 from {{ ref('public_addresses_daily') }} as addresses

@@ -10,8 +10,15 @@ with places as (
         country,
         azure_region,
         coalesce(network_region, azure_region) as region,
-        case when network_kind = 'subnet' then network end as subnet
+        case when network_kind = 'subnet' then network end as subnet,
+        case when network is null then {{ private_ip() }} end as unlisted_ip
     from {{ ref('dim_ip') }}
+
+),
+
+owns as (
+
+    select * from {{ ref('int_own_networks') }}
 
 ),
 
@@ -73,8 +80,8 @@ select
         as AzureRegion,
     src.region as SrcRegion,
     dst.region as DestRegion,
-    src.subnet as SrcSubnet,
-    dst.subnet as DestSubnet,
+    coalesce(src.subnet, own_src.subnet) as SrcSubnet,
+    coalesce(dst.subnet, own_dst.subnet) as DestSubnet,
     case when merged.direction = 'O' then merged.subscription_id end as SrcSubscription,
     case when merged.direction = 'I' then merged.subscription_id end as DestSubscription,
     case when merged.direction = 'I' and merged.decision = 'A' then merged.flows else 0 end
@@ -111,3 +118,5 @@ select
 from merged
 left join places as src on merged.src_ip = src.ip
 left join places as dst on merged.dst_ip = dst.ip
+left join owns as own_src on merged.date = own_src.date and src.unlisted_ip = own_src.ip
+left join owns as own_dst on merged.date = own_dst.date and dst.unlisted_ip = own_dst.ip

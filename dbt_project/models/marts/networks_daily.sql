@@ -5,8 +5,16 @@ with places as (
     select
         ip,
         network,
-        vnet
+        network_kind,
+        vnet,
+        {{ private_ip() }} as private_ip
     from {{ ref('dim_ip') }}
+
+),
+
+owns as (
+
+    select * from {{ ref('int_own_networks') }}
 
 ),
 
@@ -20,13 +28,13 @@ placed as (
 
     select
         pairs.*,
-        src.network as src_network,
-        src.vnet as src_vnet,
-        dst.network as dst_network,
-        dst.vnet as dst_vnet
+        {{ network_of('src') }},
+        {{ network_of('dst') }}
     from pairs
     left join places as src on pairs.src_ip = src.ip
     left join places as dst on pairs.dst_ip = dst.ip
+    left join owns as own_src on pairs.date = own_src.date and src.private_ip = own_src.ip
+    left join owns as own_dst on pairs.date = own_dst.date and dst.private_ip = own_dst.ip
 
 )
 
@@ -34,11 +42,27 @@ select
     date,
     src_network,
     src_vnet,
+    src_network_from,
+    src_network_id,
     dst_network,
     dst_vnet,
+    dst_network_from,
+    dst_network_id,
     direction,
     decision,
     encryption,
     {{ merged_sums() }}
 from placed
-group by date, src_network, src_vnet, dst_network, dst_vnet, direction, decision, encryption
+group by
+    date,
+    src_network,
+    src_vnet,
+    src_network_from,
+    src_network_id,
+    dst_network,
+    dst_vnet,
+    dst_network_from,
+    dst_network_id,
+    direction,
+    decision,
+    encryption

@@ -14,18 +14,7 @@ remotes as (
     select
         date,
         remote_ip as ip,
-        cast(
-            sum(case when direction = 'I' and decision = 'A' then flows else 0 end) as bigint
-        ) as allowed_in,
-        cast(
-            sum(case when direction = 'I' and decision = 'D' then flows else 0 end) as bigint
-        ) as denied_in,
-        cast(
-            sum(case when direction = 'O' and decision = 'A' then flows else 0 end) as bigint
-        ) as allowed_out,
-        cast(
-            sum(case when direction = 'O' and decision = 'D' then flows else 0 end) as bigint
-        ) as denied_out,
+        {{ sums_by_way() }},
         {{ merged_sums() }},
         min(first_at) as first_at,
         max(last_at) as last_at

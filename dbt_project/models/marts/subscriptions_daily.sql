@@ -6,9 +6,7 @@ with owners as (
     select
         date,
         ip,
-        case
-            when min(subscription_id) = max(subscription_id) then max(subscription_id)
-        end as subscription_id
+        {{ only('subscription_id') }} as subscription_id
     from {{ ref('hosts_daily') }}
     group by date, ip
 

@@ -1,28 +1,8 @@
 select
     date,
-    direction,
-    decision,
-    protocol,
-    flow_type,
-    is_malicious,
-    encryption,
-    subscription_id,
-    own_region,
-    country,
-    remote_region,
-    azure_service,
+    {{ traffic_dimensions() }},
     {{ merged_sums() }}
 from {{ ref('traffic_hourly') }}
 group by
     date,
-    direction,
-    decision,
-    protocol,
-    flow_type,
-    is_malicious,
-    encryption,
-    subscription_id,
-    own_region,
-    country,
-    remote_region,
-    azure_service
+    {{ traffic_dimensions() }}

@@ -69,30 +69,10 @@ placed as (
 select
     date,
     hour,
-    direction,
-    decision,
-    protocol,
-    flow_type,
-    is_malicious,
-    encryption,
-    subscription_id,
-    own_region,
-    country,
-    remote_region,
-    azure_service,
+    {{ traffic_dimensions() }},
     {{ merged_sums() }}
 from placed
 group by
     date,
     hour,
-    direction,
-    decision,
-    protocol,
-    flow_type,
-    is_malicious,
-    encryption,
-    subscription_id,
-    own_region,
-    country,
-    remote_region,
-    azure_service
+    {{ traffic_dimensions() }}
