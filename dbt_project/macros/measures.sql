@@ -1,27 +1,17 @@
 {#- Measures, their limits and closed lists, one definition for all models. -#}
 
 {% macro flow_measures() %}
-cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
-    cast(count(*) as bigint) as tuples,
-    cast(sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as bigint) as allowed,
-    cast(sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as bigint) as denied,
-    cast(sum(case when is_new_flow and is_malicious then 1 else 0 end) as bigint) as malicious,
-    cast(
-        coalesce(sum(bytes_src_to_dst) + sum(bytes_dst_to_src), sum(bytes_src_to_dst), sum(bytes_dst_to_src))
-        as bigint
-    ) as bytes,
+cast(sum(flows) as bigint) as flows,
+    cast(sum(tuples) as bigint) as tuples,
+    cast(sum(case when decision = 'A' then flows else 0 end) as bigint) as allowed,
+    cast(sum(case when decision = 'D' then flows else 0 end) as bigint) as denied,
+    cast(sum(malicious) as bigint) as malicious,
+    {{ known_bytes() }} as bytes,
     cast(count(distinct src_ip) as bigint) as distinct_sources,
     cast(count(distinct dst_ip) as bigint) as distinct_targets,
-    cast(sum(case when is_new_flow and is_attempt then 1 else 0 end) as bigint) as attempts,
-    cast(sum(case when is_new_flow and is_counted then 1 else 0 end) as bigint) as counted,
-    cast(
-        sum(
-            case
-                when is_counted
-                    then coalesce(bytes_src_to_dst + bytes_dst_to_src, bytes_src_to_dst, bytes_dst_to_src)
-            end
-        ) as bigint
-    ) as counted_bytes
+    cast(sum(attempts) as bigint) as attempts,
+    cast(sum(counted) as bigint) as counted,
+    cast(sum(counted_bytes) as bigint) as counted_bytes
 {% endmacro %}
 
 
@@ -49,13 +39,13 @@ cast(sum(case when is_new_flow then 1 else 0 end) as bigint) as flows,
 
 {#- The first measures of the flows of one source, for measures_of_sources to add up. -#}
 {% macro measures_of_a_source() %}
-sum(case when is_new_flow then 1 else 0 end) as flows,
-        count(*) as tuples,
-        sum(case when is_new_flow and decision = 'A' then 1 else 0 end) as allowed,
-        sum(case when is_new_flow and decision = 'D' then 1 else 0 end) as denied,
-        sum(case when is_new_flow and is_malicious then 1 else 0 end) as malicious,
-        sum(case when is_new_flow and is_attempt then 1 else 0 end) as attempts,
-        sum(case when is_new_flow and is_counted then 1 else 0 end) as counted
+sum(flows) as flows,
+        sum(tuples) as tuples,
+        sum(case when decision = 'A' then flows else 0 end) as allowed,
+        sum(case when decision = 'D' then flows else 0 end) as denied,
+        sum(malicious) as malicious,
+        sum(attempts) as attempts,
+        sum(counted) as counted
 {% endmacro %}
 
 

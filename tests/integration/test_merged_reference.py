@@ -237,8 +237,7 @@ def expected_merged(rows: list[Tuple]) -> Iterable[Row]:
 
     for at, group in grouped(rows, key).items():
         begun = [row.flow_time for row in group if row.is_new_flow]
-        ports = len({row.src_port for row in group})
-        yield *at, *sums(group), ports, *ends(group), max(begun, default=None)
+        yield *at, *sums(group), *ends(group), max(begun, default=None)
 
 
 def dimensions(row: Tuple) -> Row:

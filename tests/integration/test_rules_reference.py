@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from flow_pipeline.enrichment.address_class import AddressClass, class_of
+from tests.integration.drawn_tables import replace_flows
 
 pytestmark = pytest.mark.integration
 
@@ -90,15 +90,6 @@ class Flow(NamedTuple):
     @property
     def nic(self) -> tuple[str, str]:
         return (self.mac or "").upper(), self.ends[0]
-
-
-TYPES = (
-    "date date, flow_time timestamp, acl_id varchar, rule varchar, direction varchar, "
-    "decision varchar, mac varchar, src_ip varchar, dst_ip varchar, src_country varchar, "
-    "dst_country varchar, protocol smallint, dst_port integer, service varchar, "
-    "flow_state varchar, is_new_flow boolean, is_malicious boolean, packets_dst_to_src bigint, "
-    "bytes_src_to_dst bigint, bytes_dst_to_src bigint"
-)
 
 
 def country_of(address: str) -> str | None:
@@ -331,7 +322,6 @@ EXPECTED: dict[str, Callable[[list[Flow]], list[Row]]] = {
 
 def tables_of(flows: list[Flow], compiled: dict[str, str]) -> dict[str, list[Row]]:
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute(f"create table fct_flows ({TYPES})")
         connection.execute(
             "create table dim_ip (ip varchar, network varchar, azure_service varchar)"
         )
@@ -339,11 +329,8 @@ def tables_of(flows: list[Flow], compiled: dict[str, str]) -> dict[str, list[Row
             connection.execute("insert into dim_ip values (?, ?, ?)", [ip, *known])
         for number, day in enumerate(DAYS):
             rows = [flow for flow in flows if flow.date == day]
-            connection.execute("delete from fct_flows")
-            if rows:
-                cells = [list(column) for column in zip(*rows, strict=True)]
-                connection.register("drawn_rows", pa.table(cells, list(Flow._fields)))
-                connection.execute("insert into fct_flows select * from drawn_rows")
+            columns = {name: [getattr(row, name) for row in rows] for name in Flow._fields}
+            replace_flows(connection, columns, compiled)
             for name in DAILY:
                 way = f"insert into {name}" if number else f"create table {name} as"
                 connection.execute(f"{way} {compiled[name]}")

@@ -50,13 +50,13 @@ COLUMNS = {
     "mac": "varchar", "log_version": "smallint", "blob": "varchar", "record_no": "integer",
     "flow_no": "integer", "group_no": "integer", "tuple_no": "integer", "src_country": "varchar",
     "dst_country": "varchar", "is_malicious": "boolean", "threat_feed": "varchar",
-    "service": "varchar", "flow_type": "varchar",
+    "service": "varchar", "flow_type": "varchar", "is_counted": "boolean",
 }  # fmt: skip
 PLACE = ("blob", "record_no", "flow_no", "group_no", "tuple_no")
 OF_FIRST = (
     "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "direction", "src_country",
-    "dst_country", "service", "flow_type", "encryption", "rule", "acl_id", "flow_log_id",
-    "target_resource_id", "mac", "log_version", *PLACE,
+    "dst_country", "service", "flow_type", "is_counted", "encryption", "rule", "acl_id",
+    "flow_log_id", "target_resource_id", "mac", "log_version", *PLACE,
 )  # fmt: skip
 STATES = {
     name: COLUMNS.get(name, "bigint")
@@ -103,6 +103,7 @@ def draw(seed: int) -> list[Row]:
                 "group_no": 0, "tuple_no": 0, "src_country": None, "dst_country": "NL",
                 "is_malicious": is_bad, "threat_feed": dice.choice("fg") if is_bad else None,
                 "service": "ssh" if port == 22 else None, "flow_type": dice.choice("EU"),
+                "is_counted": dice.random() < 0.8,
             })  # fmt: skip
     return rows
 

@@ -17,8 +17,9 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 import pytest
+
+from tests.integration.drawn_tables import replace_flows
 
 pytestmark = pytest.mark.integration
 
@@ -103,14 +104,11 @@ class Flow:
         )  # fmt: skip
 
 
-COLUMNS = (
-    "date date, hour integer, flow_time timestamp, record_time timestamp, mac varchar, "
-    "src_ip varchar, dst_ip varchar, dst_port integer, protocol smallint, service varchar, "
-    "direction varchar, decision varchar, is_new_flow boolean, is_malicious boolean, "
-    "src_country varchar, is_attempt boolean, is_counted boolean"
-)
-
-NAMES = [column.split()[0] for column in COLUMNS.split(", ")]
+NAMES = (
+    "date", "hour", "flow_time", "record_time", "mac", "src_ip", "dst_ip", "dst_port", "protocol",
+    "service", "direction", "decision", "is_new_flow", "is_malicious", "src_country",
+    "is_attempt", "is_counted",
+)  # fmt: skip
 
 
 @cache
@@ -153,10 +151,11 @@ def draw(seed: int) -> Drawn:
             is_inbound = at < alive or dice.random() < 0.6
             recorded_at = at.replace(second=0, microsecond=0) + MINUTE
             remote, port = dice.choice(known_addresses), dice.choice([22, 80, 3389, 8080, 50_000])
+            is_new = dice.random() < 0.8
             flow = Flow(
                 at, recorded_at, mac, ip, remote, is_inbound, port, dice.choice([6, 17]),
-                dice.random() < 0.5, dice.random() < 0.8, is_inbound and remote[-1] in "179",
-                dice.random() < 0.7, dice.random() < 0.9,
+                dice.random() < 0.5, is_new, is_inbound and remote[-1] in "179",
+                is_new and dice.random() < 0.7, dice.random() < 0.9,
             )  # fmt: skip
             # Now and then a burst, and one that comes again just an hour later.
             copies = 130 if dice.random() < 0.02 else 1
@@ -396,7 +395,6 @@ EXPECTED: dict[str, Callable[[Drawn], list[tuple[Any, ...]]]] = {
 
 def tables_of(drawn: Drawn, compiled: dict[str, str]) -> dict[str, list[tuple[Any, ...]]]:
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute(f"create table fct_flows ({COLUMNS})")
         ports = ", ".join(map(str, sorted(EXCLUDED)))
         connection.execute(f"set variable top_excluded_ports = [{ports}]")
         connection.execute("create table coverage_hourly (written_date date, written_hour integer)")
@@ -404,12 +402,8 @@ def tables_of(drawn: Drawn, compiled: dict[str, str]) -> dict[str, list[tuple[An
         connection.execute("insert into coverage_hourly values (?, ?)", [begin.date(), begin.hour])
         for number, day in enumerate(DAYS):
             rows = [flow.row for flow in drawn.flows if flow.at.date() == day]
-            connection.execute("delete from fct_flows")
-            if rows:
-                # A row at a time would take minutes.
-                drawn_rows = pa.table([list(cells) for cells in zip(*rows, strict=True)], NAMES)
-                connection.register("drawn_rows", drawn_rows)
-                connection.execute("insert into fct_flows select * from drawn_rows")
+            columns = {name: [row[n] for row in rows] for n, name in enumerate(NAMES)}
+            replace_flows(connection, columns, compiled)
             end = datetime.combine(day, datetime.min.time()) + DAY
             known = ", ".join(
                 f"{{'nic': '{nic}', 'online_at': timestamp '{time}'}}"

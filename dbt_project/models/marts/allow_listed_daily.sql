@@ -2,7 +2,7 @@
 
 with flows as (
 
-    select * from {{ ref('fct_flows') }}
+    select * from {{ ref('merged_flows') }}
 
 ),
 

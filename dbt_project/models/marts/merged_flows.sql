@@ -42,7 +42,6 @@ with merged as (
                         )
             end
         ) as counted_bytes,
-        count(distinct src_port) as distinct_src_ports,
         min(flow_time) as first_at,
         max(flow_time) as last_at,
         max(case when is_new_flow then flow_time end) as last_begin_at
@@ -103,7 +102,6 @@ select
     cast(packets_dst_to_src as bigint) as packets_dst_to_src,
     cast(bytes_dst_to_src as bigint) as bytes_dst_to_src,
     cast(counted_bytes as bigint) as counted_bytes,
-    cast(distinct_src_ports as bigint) as distinct_src_ports,
     first_at,
     last_at,
     last_begin_at

@@ -3,12 +3,13 @@ with flows as (
     select
         date,
         hour,
-        upper(coalesce(mac, '')) as mac,
+        coalesce(mac, '') as mac,
         dst_ip as ip,
         src_ip,
-        flow_time,
-        is_new_flow
-    from {{ ref('fct_flows') }}
+        first_at,
+        last_at,
+        flows
+    from {{ ref('merged_flows') }}
     where direction = 'I'
 
 ),
@@ -21,9 +22,9 @@ by_hour as (
         mac,
         ip,
         src_ip,
-        min(flow_time) as first_at,
-        max(flow_time) as last_at,
-        sum(case when is_new_flow then 1 else 0 end) as flows
+        min(first_at) as first_at,
+        max(last_at) as last_at,
+        sum(flows) as flows
     from flows
     group by date, hour, mac, ip, src_ip
 

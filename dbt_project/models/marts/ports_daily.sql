@@ -8,7 +8,7 @@ with by_source as (
         service,
         src_ip,
         {{ measures_of_a_source() }}
-    from {{ ref('fct_flows') }}
+    from {{ ref('merged_flows') }}
     group by date, direction, dst_port, protocol, service, src_ip
 
 )

@@ -7,7 +7,7 @@ with by_source as (
         {{ is_excluded_port('dst_port') }} as is_excluded,
         src_ip,
         {{ measures_of_a_source() }}
-    from {{ ref('fct_flows') }}
+    from {{ ref('merged_flows') }}
     group by date, direction, protocol, {{ is_excluded_port('dst_port') }}, src_ip
 
 ),

@@ -39,6 +39,7 @@ pieces as (
         threat_feed,
         service,
         flow_type,
+        is_counted,
         encryption,
         rule,
         acl_id,
@@ -78,6 +79,7 @@ pieces as (
         threat_feed,
         service,
         flow_type,
+        is_counted,
         encryption,
         rule,
         acl_id,
@@ -103,11 +105,27 @@ numbered as (
 
 ),
 
--- What one machine's one log says of one five-tuple: the wide keys are sorted by once, here.
+-- What one machine's one log says of one five-tuple: the wide keys are sorted by once, here. What
+-- only describes a session stays behind, because rows cost as much to sort as they are wide.
 in_order as (
 
     select
-        *,
+        started_at,
+        ended_at,
+        flow_state,
+        tuples,
+        hour_tuples,
+        packets_src_to_dst,
+        bytes_src_to_dst,
+        packets_dst_to_src,
+        bytes_dst_to_src,
+        is_malicious,
+        threat_feed,
+        blob,
+        record_no,
+        flow_no,
+        group_no,
+        tuple_no,
         first_value(row_no) over vantage as vantage_no,
         row_number() over vantage as piece_no,
         lag(flow_state) over vantage as state_before,
@@ -169,6 +187,7 @@ of_session as (
 
 ),
 
+-- Each with the place of its first piece.
 sessions as (
 
     select
@@ -183,24 +202,6 @@ sessions as (
         sum(bytes_dst_to_src) as bytes_dst_to_src,
         max(is_malicious) as is_malicious,
         max(threat_feed) as threat_feed,
-        {{ of_first('is_orphan') }},
-        {{ of_first('src_ip') }},
-        {{ of_first('dst_ip') }},
-        {{ of_first('src_port') }},
-        {{ of_first('dst_port') }},
-        {{ of_first('protocol') }},
-        {{ of_first('direction') }},
-        {{ of_first('src_country') }},
-        {{ of_first('dst_country') }},
-        {{ of_first('service') }},
-        {{ of_first('flow_type') }},
-        {{ of_first('encryption') }},
-        {{ of_first('rule') }},
-        {{ of_first('acl_id') }},
-        {{ of_first('flow_log_id') }},
-        {{ of_first('target_resource_id') }},
-        {{ of_first('mac') }},
-        {{ of_first('log_version') }},
         {{ of_first('blob') }},
         {{ of_first('record_no') }},
         {{ of_first('flow_no') }},
@@ -212,42 +213,52 @@ sessions as (
 )
 
 select
-    started_at,
-    ended_at,
-    cast({{ milliseconds_between('started_at', 'ended_at') }} as bigint) as duration_ms,
+    sessions.started_at,
+    sessions.ended_at,
+    cast(
+        {{ milliseconds_between('sessions.started_at', 'sessions.ended_at') }} as bigint
+    ) as duration_ms,
     cast({{ event_hour() }} as date) as date, -- noqa: RF04
     cast(extract(hour from {{ event_hour() }}) as integer) as hour, -- noqa: RF04
-    src_ip,
-    dst_ip,
-    src_port,
-    dst_port,
-    protocol,
-    direction,
-    ended_by is null as is_open,
-    ended_by,
-    is_orphan,
-    cast(tuples as bigint) as tuples,
-    cast(hour_tuples as bigint) as hour_tuples,
-    cast(packets_src_to_dst as bigint) as packets_src_to_dst,
-    cast(bytes_src_to_dst as bigint) as bytes_src_to_dst,
-    cast(packets_dst_to_src as bigint) as packets_dst_to_src,
-    cast(bytes_dst_to_src as bigint) as bytes_dst_to_src,
-    src_country,
-    dst_country,
-    is_malicious,
-    threat_feed,
-    service,
-    flow_type,
-    encryption,
-    rule,
-    acl_id,
-    flow_log_id,
-    target_resource_id,
-    mac,
-    log_version,
-    blob,
-    record_no,
-    flow_no,
-    group_no,
-    tuple_no
+    pieces.src_ip,
+    pieces.dst_ip,
+    pieces.src_port,
+    pieces.dst_port,
+    pieces.protocol,
+    pieces.direction,
+    sessions.ended_by is null as is_open,
+    sessions.ended_by,
+    pieces.is_orphan,
+    cast(sessions.tuples as bigint) as tuples,
+    cast(sessions.hour_tuples as bigint) as hour_tuples,
+    cast(sessions.packets_src_to_dst as bigint) as packets_src_to_dst,
+    cast(sessions.bytes_src_to_dst as bigint) as bytes_src_to_dst,
+    cast(sessions.packets_dst_to_src as bigint) as packets_dst_to_src,
+    cast(sessions.bytes_dst_to_src as bigint) as bytes_dst_to_src,
+    pieces.src_country,
+    pieces.dst_country,
+    sessions.is_malicious,
+    sessions.threat_feed,
+    pieces.service,
+    pieces.flow_type,
+    pieces.is_counted,
+    pieces.encryption,
+    pieces.rule,
+    pieces.acl_id,
+    pieces.flow_log_id,
+    pieces.target_resource_id,
+    pieces.mac,
+    pieces.log_version,
+    pieces.blob,
+    pieces.record_no,
+    pieces.flow_no,
+    pieces.group_no,
+    pieces.tuple_no
 from sessions
+inner join pieces
+    on
+        sessions.blob = pieces.blob
+        and sessions.record_no = pieces.record_no
+        and sessions.flow_no = pieces.flow_no
+        and sessions.group_no = pieces.group_no
+        and sessions.tuple_no = pieces.tuple_no

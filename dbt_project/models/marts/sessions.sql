@@ -39,6 +39,7 @@ select
     states.threat_feed,
     states.service,
     states.flow_type,
+    states.is_counted,
     states.encryption,
     states.rule,
     states.acl_id,

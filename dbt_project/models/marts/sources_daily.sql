@@ -1,6 +1,6 @@
 with flows as (
 
-    select * from {{ ref('fct_flows') }}
+    select * from {{ ref('merged_flows') }}
     where direction = 'I'
 
 ),
@@ -12,8 +12,8 @@ by_hour as (
         hour,
         src_ip,
         max(src_country) as country,
-        min(flow_time) as first_at,
-        max(flow_time) as last_at,
+        min(first_at) as first_at,
+        max(last_at) as last_at,
         {{ measures_of_a_source() }}
     from flows
     group by date, hour, src_ip

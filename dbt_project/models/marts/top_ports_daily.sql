@@ -3,7 +3,7 @@ with flows as (
     select
         *,
         {{ is_excluded_port('dst_port') }} as is_left_out
-    from {{ ref('fct_flows') }}
+    from {{ ref('merged_flows') }}
 
 ),
 
@@ -13,7 +13,7 @@ by_port as (
         date,
         dst_port,
         protocol,
-        sum(case when is_new_flow then 1 else 0 end) as flows
+        sum(flows) as flows
     from flows
     where not is_left_out
     group by date, dst_port, protocol

@@ -1,6 +1,6 @@
 with flows as (
 
-    select * from {{ ref('fct_flows') }}
+    select * from {{ ref('merged_flows') }}
 
 ),
 
@@ -9,7 +9,7 @@ by_source as (
     select
         date,
         src_ip,
-        sum(case when is_new_flow then 1 else 0 end) as flows,
+        sum(flows) as flows,
         max(src_country) as country,
         max(case when is_malicious then 1 else 0 end) = 1 as is_malicious
     from flows

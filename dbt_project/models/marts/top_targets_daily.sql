@@ -1,6 +1,6 @@
 with flows as (
 
-    select * from {{ ref('fct_flows') }}
+    select * from {{ ref('merged_flows') }}
 
 ),
 
@@ -9,7 +9,7 @@ by_target as (
     select
         date,
         dst_ip,
-        sum(case when is_new_flow then 1 else 0 end) as flows
+        sum(flows) as flows
     from flows
     group by date, dst_ip
 
