@@ -17,6 +17,7 @@ _IMPORTED_BY_A_RUN = (
     "dbt.cli.main",
     "flow_pipeline.cli",
     "flow_pipeline.definitions",
+    "flow_pipeline.event_log",
     "flow_pipeline.sample",
 )
 # Every compiled function is called: an address that is a text is looked up in a table of its own.

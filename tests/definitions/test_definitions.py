@@ -77,6 +77,13 @@ def test_every_step_that_has_partitions_takes_a_range_at_once(defs: dg.Definitio
     assert {node.backfill_policy for node in partitioned} == {dg.BackfillPolicy.single_run()}
 
 
+def test_a_check_is_of_a_run_and_not_of_a_partition(defs: dg.Definitions) -> None:
+    # The event log takes it for granted.
+    specs = [spec for each in defs.assets or () for spec in getattr(each, "check_specs", ())]
+    assert len(specs) > 100
+    assert {spec.partitions_def for spec in specs} == {None}
+
+
 # ------------------------------------------------------------------------------------ partitions
 
 

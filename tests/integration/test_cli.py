@@ -199,8 +199,11 @@ def test_hostile_names_are_shown_and_obeyed_nowhere(bad_day: BadDay) -> None:
     assert all(line[0] in "┏┃┡│└" and line[-1] in "┓┃┩│┘" for line in shown.out.splitlines())
 
 
-def test_a_report_in_markdown_holds_names_as_code(bad_day: BadDay) -> None:
-    with dg.DagsterInstance.from_config(str(bad_day.directory / ".dagster")) as instance:
+def test_a_report_in_markdown_holds_names_as_code(
+    bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(bad_day.directory / ".dagster"))
+    with dg.DagsterInstance.get() as instance:
         [record] = instance.fetch_materializations(
             dg.AssetRecordsFilter(
                 asset_key=dg.AssetKey(["flow_logs", "flow_records"]),
@@ -220,8 +223,11 @@ def test_a_report_in_markdown_holds_names_as_code(bad_day: BadDay) -> None:
     assert "cut_off" in report
 
 
-def test_a_run_stands_in_dagster_as_any_other(bad_day: BadDay) -> None:
-    with dg.DagsterInstance.from_config(str(bad_day.directory / ".dagster")) as instance:
+def test_a_run_stands_in_dagster_as_any_other(
+    bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(bad_day.directory / ".dagster"))
+    with dg.DagsterInstance.get() as instance:
         runs = instance.get_runs()
     assert {(run.job_name, run.status) for run in runs} == {
         ("hours_job", dg.DagsterRunStatus.SUCCESS),

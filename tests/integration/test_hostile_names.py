@@ -223,8 +223,9 @@ def test_csv_gives_every_name_exactly(done: Done) -> None:
     assert sorted(texts) == sorted(expected)
 
 
-def test_dagster_is_shown_names_as_code(done: Done) -> None:
-    with dg.DagsterInstance.from_config(str(done.directory / ".dagster")) as instance:
+def test_dagster_is_shown_names_as_code(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(done.directory / ".dagster"))
+    with dg.DagsterInstance.get() as instance:
         found = instance.fetch_materializations(
             dg.AssetRecordsFilter(
                 asset_key=dg.AssetKey(["flow_logs", "flow_records"]),

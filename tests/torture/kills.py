@@ -220,8 +220,8 @@ class _KilledLake:
     def _assert_no_run_seems_alive(self) -> None:
         import dagster as dg
 
-        home = self._log.parent / ".dagster"
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        os.environ["DAGSTER_HOME"] = str(self._log.parent / ".dagster")
+        with dg.DagsterInstance.get() as instance:
             alive = [run.run_id for run in instance.get_runs() if not run.is_finished]
         if alive:
             raise Difference(f"Dagster takes runs for alive that were killed: {alive}")

@@ -235,12 +235,13 @@ def test_the_code_location_has_one_name(project_dir: Path, pyproject: dict[str, 
 
 @pytest.mark.integration
 def test_dagster_takes_its_configuration_and_reports_to_nobody(
-    project_dir: Path, tmp_path: Path
+    project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dagster import DagsterInstance
 
     (tmp_path / "dagster.yaml").write_bytes((project_dir / "dagster.yaml").read_bytes())
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with DagsterInstance.get() as instance:
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         assert instance.run_monitoring_enabled
