@@ -214,9 +214,13 @@ class Snapshot:
             _flush(path)
         number = self._delta.transaction_version(app_id) or 0
         transaction = CommitProperties(app_transactions=[Transaction(app_id, number + 1)])
-        table = self._delta
         refused: CommitFailedError | None = None
+        # Delta holds a commit against all others since the table was read. Of a range of hours each
+        # would cost more than the one before: so all but the first are made on top of the newest.
+        table = self._now() if self._committed else self._delta
         for _ in range(ATTEMPTS):
+            if table is not self._delta and (table.transaction_version(app_id) or 0) != number:
+                return refused or CommitFailedError(f"{app_id} was changed by another run")
             try:
                 table.create_write_transaction(
                     actions,
@@ -229,13 +233,21 @@ class Snapshot:
                 # Delta refuses to remove a file once any other was removed since. That is of no
                 # concern while nobody has committed to this partition: on top of the newest.
                 refused = error
-                table = self._newest
-                table.update_incremental()
-                if (table.transaction_version(app_id) or 0) != number:
-                    break
+                table = self._now()
             else:
+                self._committed.add(app_id)
                 return None
         return refused
+
+    def _now(self) -> DeltaTable:
+        """The table as it is now, others' commits and ours included."""
+        self._newest.update_incremental()
+        return self._newest
+
+    @cached_property
+    def _committed(self) -> set[str]:
+        """What has been committed on top of this snapshot."""
+        return set()
 
     @cached_property
     def _newest(self) -> DeltaTable:
