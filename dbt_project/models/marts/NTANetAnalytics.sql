@@ -55,6 +55,7 @@ select
     merged.dst_ip as DestIp,
     cast(null as varchar) as SrcPublicIps,
     cast(null as varchar) as DestPublicIps,
+    cast(null as varchar) as SrcPorts,
     merged.dst_port as DestPort,
     case merged.protocol when 6 then 'T' when 17 then 'U' else cast(merged.protocol as varchar) end
         as L4Protocol,
