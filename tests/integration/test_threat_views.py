@@ -120,7 +120,9 @@ def drawn_flows(draw: random.Random, rows: list[Row], feeds: list[str]) -> list[
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+def views(
+    tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, str]
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """The views as a run records them, over tables that a test fills."""
     root = tmp_path_factory.mktemp("views")
     pipeline = made_lake(root)
@@ -131,6 +133,7 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
             [node] = [n for n in nodes if n["name"] == name and n["resource_type"] != "unit_test"]
             columns = ", ".join(f'"{c["name"]}" {c["data_type"]}' for c in node["columns"].values())
             connection.execute(f"create table {name} ({columns})")
+        connection.execute(f"create view merged_flows as {compiled['merged_flows']}")
         found = lake.execute(
             "select sql from duckdb_views() where not internal and schema_name <> 'main' or "
             "view_name in ('threat_matches', 'retro_hunt', 'allow_listed_daily', 'dim_ip')"
