@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -123,7 +123,13 @@ class Snapshot:
     root: Path
     version: int
     files: tuple[LakeFile, ...]
-    _delta: DeltaTable
+    # None where it is only read so far: whoever commits has one of its own.
+    _opened: DeltaTable | None = field(repr=False, compare=False)
+
+    @cached_property
+    def _delta(self) -> DeltaTable:
+        """The table at this version."""
+        return self._opened or DeltaTable(str(self.root), version=self.version)
 
     @cached_property
     def by_partition(self) -> dict[Partition, tuple[LakeFile, ...]]:
@@ -261,6 +267,7 @@ class Lake:
     def __init__(self, root: Path, marker: dict[str, Any]) -> None:
         self.root = root
         self._marker = marker
+        self._read: dict[str, tuple[Snapshot, tuple[int, int]]] = {}
 
     @classmethod
     def open(cls, root: Path, *, is_sample: bool = False) -> Lake:
@@ -388,8 +395,16 @@ class Lake:
     def snapshot(self, name: str) -> Snapshot | None:
         """The newest version of a table; None if it does not exist yet."""
         root = self.root / name
+        # A run looks at its tables hundreds of times, and most of them have not changed since.
+        if name in self._read:
+            read, mark = self._read[name]
+            # What cannot be looked at is told of by opening it.
+            with suppress(OSError):
+                if mark == _mark(root, read.version) and _mark(root, read.version + 1) is None:
+                    return replace(read, _opened=None)
         try:
             delta = DeltaTable(str(root))
+            mark = _mark(root, delta.version())
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
@@ -399,11 +414,16 @@ class Lake:
         spec = TableSpec(name, schema, partition_by)
         actions = pa.table(cast(Any, delta.get_add_actions(flatten=True)))
         files = sorted(_files(root, partition_by, actions), key=_file_order)
-        return Snapshot(spec, root, delta.version(), tuple(files), delta)
+        read = Snapshot(spec, root, delta.version(), tuple(files), delta)
+        if mark is not None:
+            self._read[name] = (read, mark)
+        return read
 
     def version(self, name: str) -> int:
         """The newest version of a table that exists."""
-        return DeltaTable(str(self.root / name)).version()
+        snapshot = self.snapshot(name)
+        assert snapshot is not None, f"{name} does not exist"
+        return snapshot.version
 
     def existing(self, spec: TableSpec) -> Snapshot:
         """The newest version of a table that is created if need be."""
@@ -518,6 +538,15 @@ def _files(root: Path, partition_by: Sequence[str], actions: pa.Table) -> Iterat
     for row, path in enumerate(paths):
         partition = Partition(tuple(column[row] for column in values))
         yield LakeFile(root / path, partition, counts[row] or 0, sizes[row], actions, row)
+
+
+def _mark(root: Path, version: int) -> tuple[int, int] | None:
+    """What tells a commit from one of that number in a log begun anew; None if there is none."""
+    try:
+        found = (root / f"_delta_log/{version:020}.json").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _file_order(file: LakeFile) -> tuple[Partition, str]:

@@ -340,7 +340,7 @@ def test_checks_warn_of_what_is_new_in_the_logs_and_of_what_is_not_current(
     assert (found.severity, found.blocking) == (dg.AssetCheckSeverity.WARN, False)
     assert found.description == "2 partitions of top_ports_daily looked at, 1 not current"
     assert reported(found) == [
-        "| `top_ports_daily` | `2025-11-01` | `fct_flows date=2025-11-01/hour=0 is newer` |"
+        "| `top_ports_daily` | `2025-11-01` | `merged_flows date=2025-11-01/hour=0 is newer` |"
     ]
     [row] = reported(made["lag_daily: every_partition_current"])
     assert (
