@@ -63,9 +63,7 @@ own_vnets as (
         date,
         hour,
         ip,
-        nullif(
-            regexp_extract(lower(target_resource_id), '^(.*/virtualnetworks/[^/]+)', 1), ''
-        ) as vnet_id
+        {{ vnet_of('lower(target_resource_id)') }} as vnet_id
     from own_ends
 
 ),
@@ -77,10 +75,8 @@ own_addresses as (
         date,
         hour,
         ip,
-        case when min(vnet_id) = max(vnet_id) then max(vnet_id) end as vnet_id,
-        case
-            when min(vnet_id) = max(vnet_id) then regexp_extract(max(vnet_id), '([^/]+)$', 1)
-        end as vnet_name
+        {{ only('vnet_id') }} as vnet_id,
+        {{ name_in(only('vnet_id')) }} as vnet_name
     from own_vnets
     group by date, hour, ip
 

@@ -285,42 +285,43 @@ def attribute(kind: str, value: Any, *tags: str, **fields: Any) -> dict[str, Any
     }
 
 
-class TestMisp:
-    EVENT: dict[str, Any] = {  # noqa: RUF012 - never changed
-        "Event": {
-            "info": "An event",
-            "uuid": "5a0b1b5e-0000-4000-8000-000000000001",
-            "Tag": [{"name": 'misp-galaxy:botnet="Mirai"'}, {"name": "tlp:white"}],
-            "Attribute": [
-                attribute("ip-src", "203.0.113.7"),
-                attribute("ip-dst|port", "203.0.113.8|4444", "kill-chain:Command and Control"),
-                attribute("domain|ip", "example.org|203.0.113.9"),
-                attribute("domain", "example.org"),
-                attribute("a-type-of-tomorrow", "x"),
-                attribute("ip-src", "198.51.100.1", to_ids=False),
-                attribute("ip-src", "198.51.100.2", deleted=True),
-                attribute("ip-src", "nonsense"),
-                attribute("ip-src", None),
-                "odd",
-            ],
-            "Object": [
-                {
-                    "name": "ip-port",
-                    "Attribute": [attribute("ip-dst", "2001:db8::1", object_relation="ip")],
-                }
-            ],
-        }
+MISP_EVENT: dict[str, Any] = {
+    "Event": {
+        "info": "An event",
+        "uuid": "5a0b1b5e-0000-4000-8000-000000000001",
+        "Tag": [{"name": 'misp-galaxy:botnet="Mirai"'}, {"name": "tlp:white"}],
+        "Attribute": [
+            attribute("ip-src", "203.0.113.7"),
+            attribute("ip-dst|port", "203.0.113.8|4444", "kill-chain:Command and Control"),
+            attribute("domain|ip", "example.org|203.0.113.9"),
+            attribute("domain", "example.org"),
+            attribute("a-type-of-tomorrow", "x"),
+            attribute("ip-src", "198.51.100.1", to_ids=False),
+            attribute("ip-src", "198.51.100.2", deleted=True),
+            attribute("ip-src", "nonsense"),
+            attribute("ip-src", None),
+            "odd",
+        ],
+        "Object": [
+            {
+                "name": "ip-port",
+                "Attribute": [attribute("ip-dst", "2001:db8::1", object_relation="ip")],
+            }
+        ],
     }
-    FOUND: Entries = {  # noqa: RUF012
-        "203.0.113.7": "Botnet",
-        "203.0.113.8": "Botnet",
-        "203.0.113.9": "Botnet",
-        "2001:db8::1": "Botnet",
-    }
+}
+MISP_FOUND: Entries = {
+    "203.0.113.7": "Botnet",
+    "203.0.113.8": "Botnet",
+    "203.0.113.9": "Botnet",
+    "2001:db8::1": "Botnet",
+}
 
+
+class TestMisp:
     def test_an_event(self) -> None:
-        found = as_json(self.EVENT)
-        assert found.entries == self.FOUND
+        found = as_json(MISP_EVENT)
+        assert found.entries == MISP_FOUND
         assert found.ignored == 3
 
     def test_an_attribute_has_a_kind_of_its_own(self) -> None:
@@ -329,8 +330,8 @@ class TestMisp:
         assert found.entries == {"203.0.113.7": "Phishing"}
 
     def test_what_a_search_answers(self) -> None:
-        assert as_json({"response": [self.EVENT]}).entries == self.FOUND
-        assert as_json([self.EVENT]).entries == self.FOUND
+        assert as_json({"response": [MISP_EVENT]}).entries == MISP_FOUND
+        assert as_json([MISP_EVENT]).entries == MISP_FOUND
         attributes = {"response": {"Attribute": [attribute("ip-src", "203.0.113.7")]}}
         assert as_json(attributes).entries == {"203.0.113.7": None}
 
@@ -350,7 +351,7 @@ def test_json_of_another_kind_is_refused(text: str) -> None:
     ("library", "document", "name"),
     [
         ("stix2patterns", bundle(indicator("[ipv4-addr:value = '203.0.113.7']")), r"STIX 2\.1"),
-        ("pymisp", TestMisp.EVENT, "MISP"),
+        ("pymisp", MISP_EVENT, "MISP"),
     ],
 )
 def test_a_library_that_is_missing_is_told_with_the_extra_that_brings_it(
@@ -371,7 +372,7 @@ def test_a_library_that_is_missing_is_told_with_the_extra_that_brings_it(
 
 
 DOCUMENTS = [
-    json.dumps(TestMisp.EVENT),
+    json.dumps(MISP_EVENT),
     json.dumps(bundle(indicator("[ipv4-addr:value = '203.0.113.7']", labels=["bot"]))),
     json.dumps([{"ip_address": "203.0.113.7"}]),
     DROP,
