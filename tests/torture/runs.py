@@ -25,7 +25,8 @@ from typing import Any
 from tests.torture.growing_logs import Store
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
-_PATIENCE = 240
+# Against runs that hang: on a busy machine one may take minutes.
+_PATIENCE = 900
 
 
 class Difference(AssertionError):
