@@ -24,7 +24,7 @@ from tests.integration.lakes import write_blobs
 from tests.integration.plain_count import LoggedFlow, flows_in
 
 # A run from the UI loads definitions in processes of its own, one after the other.
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Without these it asks its maker's servers for updates and the like.
@@ -34,7 +34,7 @@ QUIET = (
 )  # fmt: skip
 READY_SECONDS = 180
 SHOWN_MS = 60_000
-RUN_MS = 240_000
+RUN_MS = 400_000
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,8 @@ def test_an_hour_materialised_from_the_page_of_its_job_brings_its_day_after_it(
     partitions.press("Enter")
     expect(dialog.get_by_text("1 partition", exact=True)).to_be_visible()
     dialog.get_by_role("button", name="Launch 1 run").click()
+    # Whoever leaves the page before it says so takes back what was asked for.
+    expect(page.get_by_text("Launched run")).to_be_visible()
 
     # The sensor follows with the day, once the hour is there; two runs were before.
     page.goto(f"{ui.url}/runs")
