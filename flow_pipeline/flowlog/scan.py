@@ -20,6 +20,7 @@ in the user's cache. Everything in here is written so that it gives the same wit
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
@@ -121,10 +122,10 @@ NO_TIME = -(2**63) + 1
 PAD = 64
 LONGEST_TEXT = 64
 
-_FIRST_MILLISECONDS = 10**11
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _MOST_DIGITS = 18
+_EIGHT_ZEROS = int.from_bytes(b"00000000", "little")
 # Most tuples begin or refuse a flow and have no counters: `,,,,"` and `,0,0,0,0`.
 _FOUR_EMPTY = int.from_bytes(b',,,,"', "little")
 _FOUR_ZEROS = int.from_bytes(b",0,0,0,0", "little")
@@ -135,11 +136,30 @@ _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET = 123, 125, 91, 93
 _ZERO, _NINE, _POINT, _MINUS = 48, 57, 46, 45
 _A, _B, _C, _D, _E, _I, _O, _T, _U, _Z = 65, 66, 67, 68, 69, 73, 79, 84, 85, 90
 _SPACE, _TAB, _LF, _CR = 32, 9, 10, 13
+# As many bytes are looked at together: an IPv4 address, or two ports and a protocol, with commas.
+_MARKS = 16
+_DOT_WORD = int.from_bytes(b"000.", "little")
+_COMMA_WORD = int.from_bytes(b"000,", "little")
+# Moves three digits, a byte each, together to twelve bits that begin at the sixteenth.
+_NIBBLES = 1 << 24 | 1 << 12 | 1
+
+
+def _octets():
+    """By three digits of four bits: the number that they make, and above 8 bits its length."""
+    table = np.full(4096, 0xFF00, np.uint16)
+    for octet in range(256):
+        table[int(f"{octet}", 16)] = octet | len(f"{octet}") << 8
+    return table
+
+
+OCTETS = _octets()
 # An address is 32 bits, its place in a dictionary fewer than 20; 0 is an empty slot.
 _PLACE_BITS = 20
 _PLACE_MASK = (1 << _PLACE_BITS) - 1
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+# Nothing in here makes an array, and whoever calls it holds all of them: without counting
+# references to them, a tenth of the time.
+compiled = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 inlined = njit(cache=True, nogil=True, inline="always", error_model="numpy")
 
 if config.DISABLE_JIT:
@@ -152,8 +172,41 @@ if config.DISABLE_JIT:
         """Eight bytes as a number."""
         return int.from_bytes(store[at : at + 8].tobytes(), "little", signed=True)
 
+    def half_word_at(window, at):
+        """Four bytes as a number."""
+        return int.from_bytes(window[at : at + 4].tobytes(), "little")
+
+    def octet_at(octets, at):
+        """An entry of OCTETS."""
+        return int(octets[at])
+
+    def marks_at(window, at):
+        """A bit for each of 16 bytes, the first one the lowest: whether it is no digit."""
+        return sum(
+            1 << place
+            for place, byte in enumerate(window[at : at + _MARKS].tolist())
+            if not _ZERO <= byte <= _NINE
+        )
+
+    def copy_part(window, at, store, to):
+        """Copy 16 bytes; a bit for each of them: whether a string may end or not go on there."""
+        part = window[at : at + _MARKS]
+        store[to : to + _MARKS] = part
+        return sum(
+            1 << place
+            for place, byte in enumerate(part.tolist())
+            if byte in (_QUOTE, _BACKSLASH, 0)
+        )
+
+    def trailing_zeros(marks):
+        """The place of the lowest bit that is set, 64 if none is."""
+        return (marks & -marks).bit_length() - 1 if marks else 64
+
     def digits_at(window, at):
-        """The number that up to eight digits make, and above its 32 bits how many they are."""
+        """The number that up to eight digits make, and above its 32 bits how many they are.
+
+        If there is none, the number may be any.
+        """
         count = 0
         value = 0
         while count < 8 and _ZERO <= window[at + count] <= _NINE:
@@ -161,11 +214,36 @@ if config.DISABLE_JIT:
             count += 1
         return count << 32 | value
 
-    def put(column, row, value):
-        """Store a number."""
-        column[row] = value
+    def number_before(window, end, count):
+        """The number that up to eight digits make; for any other count it may be any."""
+        return int(window[end - count : end].tobytes()) if 0 < count <= 8 else 0
+
+    def put(table, at, value):
+        """Store a number, counted through the rows of a table."""
+        table.reshape(-1)[at] = value
 else:
     # An index of an array may be negative in Python, and Numba asks so for each byte anew.
+
+    _WORD = ir.IntType(64)
+    _PART = ir.VectorType(ir.IntType(8), _MARKS)
+
+    def _part(context, builder, kind, array, at):
+        """A pointer to 16 bytes."""
+        data = context.make_array(kind)(context, builder, array).data
+        return builder.bitcast(builder.gep(data, [at], inbounds=True), _PART.as_pointer())
+
+    def _value_of_eight(builder, text):
+        """The number that eight digits make, a byte less "0" each: pairs, then four of them."""
+
+        def constant(value):
+            return ir.Constant(_WORD, value)
+
+        text = builder.add(builder.mul(text, constant(10)), builder.lshr(text, constant(8)))
+        mask = constant(0x000000FF000000FF)
+        first = builder.mul(builder.and_(text, mask), constant(100 + (1_000_000 << 32)))
+        second = builder.and_(builder.lshr(text, constant(16)), mask)
+        second = builder.mul(second, constant(1 + (10_000 << 32)))
+        return builder.lshr(builder.add(first, second), constant(32))
 
     @intrinsic
     def byte_at(_context, window, at):
@@ -178,13 +256,64 @@ else:
         return types.int64(store, types.int64), _load(64)
 
     @intrinsic
+    def half_word_at(_context, window, at):
+        """Four bytes as a number."""
+        return types.int64(window, types.int64), _load(32)
+
+    @intrinsic
+    def octet_at(_context, octets, at):
+        """An entry of OCTETS."""
+        return types.int64(octets, types.int64), _load(16)
+
+    @intrinsic
+    def marks_at(_context, window, at):
+        """A bit for each of 16 bytes, the first one the lowest: whether it is no digit."""
+
+        def generate(context, builder, signature, arguments):
+            text = builder.load(_part(context, builder, signature.args[0], *arguments), align=1)
+            value = builder.sub(text, ir.Constant(_PART, [_ZERO] * _MARKS))
+            marks = builder.icmp_unsigned(">", value, ir.Constant(_PART, [9] * _MARKS))
+            return builder.zext(builder.bitcast(marks, ir.IntType(_MARKS)), ir.IntType(64))
+
+        return types.int64(window, types.int64), generate
+
+    @intrinsic
+    def copy_part(_context, window, at, store, to):
+        """Copy 16 bytes; a bit for each of them: whether a string may end or not go on there."""
+
+        def generate(context, builder, signature, arguments):
+            window, at, store, to = arguments
+            text = builder.load(_part(context, builder, signature.args[0], window, at), align=1)
+            place = _part(context, builder, signature.args[2], store, to)
+            builder.store(text, place).align = 1
+            marks = ir.Constant(ir.VectorType(ir.IntType(1), _MARKS), [0] * _MARKS)
+            for byte in (_QUOTE, _BACKSLASH, 0):
+                is_it = builder.icmp_unsigned("==", text, ir.Constant(_PART, [byte] * _MARKS))
+                marks = builder.or_(marks, is_it)
+            return builder.zext(builder.bitcast(marks, ir.IntType(_MARKS)), ir.IntType(64))
+
+        return types.int64(window, types.int64, store, types.int64), generate
+
+    @intrinsic
+    def trailing_zeros(_context, marks):
+        """The place of the lowest bit that is set, 64 if none is."""
+
+        def generate(_context, builder, _signature, arguments):
+            return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+        return types.int64(types.int64), generate
+
+    @intrinsic
     def digits_at(_context, window, at):
-        """The number that up to eight digits make, and above its 32 bits how many they are."""
+        """The number that up to eight digits make, and above its 32 bits how many they are.
+
+        If there is none, the number may be any.
+        """
         load = _load(64)
 
         def generate(context, builder, signature, arguments):
             def constant(value):
-                return ir.Constant(ir.IntType(64), value)
+                return ir.Constant(_WORD, value)
 
             # Each byte less "0". Of those that are then above 9 the first is looked for; a carry
             # goes only to bytes behind it.
@@ -195,35 +324,43 @@ else:
             above = builder.and_(above, constant(0x8080808080808080))
             bits = builder.and_(builder.cttz(above, ir.Constant(ir.IntType(1), 0)), constant(0x78))
             # As many zeros before the digits as make eight of them.
-            is_none = builder.icmp_unsigned("==", bits, constant(0))
-            shift = builder.select(is_none, constant(0), builder.sub(constant(64), bits))
-            text = builder.select(is_none, constant(0), builder.shl(text, shift))
-            # Pairs, and then all four of them at once.
-            text = builder.add(builder.mul(text, constant(10)), builder.lshr(text, constant(8)))
-            mask = constant(0x000000FF000000FF)
-            first = builder.mul(builder.and_(text, mask), constant(100 + (1_000_000 << 32)))
-            second = builder.and_(builder.lshr(text, constant(16)), mask)
-            second = builder.mul(second, constant(1 + (10_000 << 32)))
-            value = builder.lshr(builder.add(first, second), constant(32))
+            text = builder.shl(text, builder.and_(builder.neg(bits), constant(63)))
             count = builder.shl(builder.lshr(bits, constant(3)), constant(32))
-            return builder.or_(count, value)
+            return builder.or_(count, _value_of_eight(builder, text))
 
         return types.int64(window, types.int64), generate
 
     @intrinsic
-    def put(_context, column, row, value):
-        """Store a number."""
+    def number_before(_context, window, end, count):
+        """The number that up to eight digits make; for any other count it may be any."""
+        load = _load(64)
 
         def generate(context, builder, signature, arguments):
-            array, row, value = arguments
+            array, end, count = arguments
+            start = builder.sub(end, ir.Constant(_WORD, 8))
+            text = load(context, builder, signature, (array, start))
+            text = builder.xor(text, ir.Constant(_WORD, 0x3030303030303030))
+            before = builder.neg(builder.shl(count, ir.Constant(_WORD, 3)))
+            before = builder.and_(before, ir.Constant(_WORD, 63))
+            text = builder.shl(builder.lshr(text, before), before)
+            return _value_of_eight(builder, text)
+
+        return types.int64(window, types.int64, types.int64), generate
+
+    @intrinsic
+    def put(_context, table, at, value):
+        """Store a number, counted through the rows of a table."""
+
+        def generate(context, builder, signature, arguments):
+            array, at, value = arguments
             data = context.make_array(signature.args[0])(context, builder, array).data
             kind = context.get_value_type(signature.args[0].dtype)
             if value.type.width > kind.width:
                 value = builder.trunc(value, kind)
-            builder.store(value, builder.gep(data, [row], inbounds=True))
+            builder.store(value, builder.gep(data, [at], inbounds=True))
             return context.get_dummy_value()
 
-        return types.void(column, types.int64, types.int64), generate
+        return types.void(table, types.int64, types.int64), generate
 
 
 def _load(bits):
@@ -266,24 +403,6 @@ def string_end(window, at, size):
 
 
 @inlined
-def _number(window, at, most_digits):
-    """Digits as a number, -1 if there is none or it has too many; and the byte behind them."""
-    value = 0
-    start = at
-    while True:
-        digit = byte_at(window, at) - _ZERO
-        if digit < 0 or digit > 9:
-            break
-        at += 1
-        if at - start > most_digits:
-            return -1, at
-        value = value * 10 + digit
-    if at == start:
-        return -1, at
-    return value, at
-
-
-@inlined
 def _rest_of_number(window, at, value):
     """The digits behind eight of them; -1 if there are too many."""
     start = at
@@ -303,42 +422,41 @@ def _counter(window, at):
     """A comma and a counter, -1 if it is empty and -2 if it is none; and the byte behind it."""
     if byte_at(window, at) != _COMMA:
         return -2, at
-    at += 1
-    following = byte_at(window, at)
-    if following == _COMMA or following == _QUOTE:
-        return -1, at
-    value, at = _number(window, at, _MOST_DIGITS)
-    if value < 0:
-        return -2, at
-    return value, at
+    found = digits_at(window, at + 1)
+    digits = found >> 32
+    if digits == 8:
+        value, at = _rest_of_number(window, at + 9, found & 0xFFFFFFFF)
+        return value if value >= 0 else -2, at
+    # Behind none at all a comma or the closing quote is looked for next.
+    return found & 0xFFFFFFFF if digits else -1, at + 1 + digits
 
 
 @inlined
 def _ipv4(window, at):
-    """An IPv4 address as a number, -1 if it is none; and the byte behind the comma after it."""
+    """An IPv4 address, where the comma behind it is, and not 0 if it is none.
+
+    Without branches: nobody can foretell how long the next part of an address is, and a processor
+    that guesses wrong loses more than all of this takes.
+    """
+    marks = marks_at(window, at)
+    start = at
     address = 0
+    end = at
+    is_none = 0
     for part in range(4):
-        value = byte_at(window, at) - _ZERO
-        if value < 0 or value > 9:
-            return -1, at
-        at += 1
-        digit = byte_at(window, at) - _ZERO
-        if 0 <= digit <= 9:
-            if value == 0:
-                return -1, at
-            value = value * 10 + digit
-            at += 1
-            digit = byte_at(window, at) - _ZERO
-            if 0 <= digit <= 9:
-                value = value * 10 + digit
-                at += 1
-                if value > 255:
-                    return -1, at
-        address = (address << 8) | value
-        if byte_at(window, at) != (_POINT if part < 3 else _COMMA):
-            return -1, at
-        at += 1
-    return address, at
+        end = at + trailing_zeros(marks)
+        marks &= marks - 1
+        length = end - start
+        # Three digits and the separator; those that are not there are zeros. With a length that
+        # cannot be, what is found has another one.
+        word = half_word_at(window, end - 3) ^ (_DOT_WORD if part < 3 else _COMMA_WORD)
+        missing = (24 - 8 * length) & 31
+        digits = (word & 0xFFFFFF) >> missing << missing
+        octet = octet_at(OCTETS, (digits * _NIBBLES >> 16) & 0xFFF)
+        address = address << 8 | octet & 0xFF
+        is_none |= word >> 24 | octet >> 8 ^ length
+        start = end + 1
+    return address, end, is_none
 
 
 @compiled
@@ -475,8 +593,11 @@ def _intern_skeleton(state, store, ends, table):
         begin = ends[number]
         if ends[number + 1] - begin == length:
             different = 0
-            for offset in range(length):
-                different |= store[begin + offset] ^ store[start + offset]
+            rest = length & 7
+            for offset in range(0, length - rest, 8):
+                different |= word_at(store, begin + offset) ^ word_at(store, start + offset)
+            for offset in range(length - rest, length):
+                different |= byte_at(store, begin + offset) ^ byte_at(store, start + offset)
             if different == 0:
                 break
         slot = (slot + 1) & mask
@@ -549,14 +670,13 @@ def _scan_record(window, size, state, skeletons, skeleton_ends, skeleton_table, 
             end = at + 1
             place = out + 1
             put(skeletons, out, byte)
-            while True:
-                byte = byte_at(window, end)
-                put(skeletons, place, byte)
-                end += 1
-                place += 1
-                if byte == _QUOTE or byte == _BACKSLASH or byte == 0:
-                    break
-            if byte != _QUOTE or end > size:
+            marks = copy_part(window, end, skeletons, place)
+            while marks == 0:
+                end += _MARKS
+                place += _MARKS
+                marks = copy_part(window, end, skeletons, place)
+            end += trailing_zeros(marks) + 1
+            if byte_at(window, end - 1) != _QUOTE or end > size:
                 # An escape, a NUL, or the end of what came in.
                 end, has_escapes = string_end(window, at, size)
                 if end < 0:
@@ -701,26 +821,14 @@ def _scan_tuples(
     hour = state[HOUR]
     earliest = state[EARLIEST]
     latest = state[LATEST]
-    src_ips = wide[SRC_IP]
-    dst_ips = wide[DST_IP]
-    narrow_src_port = narrow[SRC_PORT]
-    narrow_dst_port = narrow[DST_PORT]
-    narrow_protocol = narrow[PROTOCOL]
-    narrow_direction = narrow[DIRECTION]
-    narrow_decision = narrow[DECISION]
-    narrow_flow_state = narrow[FLOW_STATE]
-    narrow_encryption = narrow[ENCRYPTION]
-    narrow_log_version = narrow[LOG_VERSION]
-    narrow_date = narrow[DATE]
-    narrow_hour_of_day = narrow[HOUR_OF_DAY]
-    narrow_tuple = narrow[TUPLE]
-    flow_ms = wide[FLOW_MS]
-    counter_1 = wide[FIRST_COUNTER + 0]
-    counter_2 = wide[FIRST_COUNTER + 1]
-    counter_3 = wide[FIRST_COUNTER + 2]
-    counter_4 = wide[FIRST_COUNTER + 3]
     last_mask = last_length = last_encryption = 0
     last_word = -1
+    # Eight digits of the time of the tuple before, which this one mostly has, too.
+    last_head = _EIGHT_ZEROS
+    last_head_value = 0
+    # A machine's own address is in each of its tuples. The shortest one is a word with its comma.
+    own = own_length = own_mask = own_turn = 0
+    own_word = own_rest = -1
     row_room = wide.shape[1]
     code = -2
     while code == -2:
@@ -738,7 +846,8 @@ def _scan_tuples(
             else:
                 code = BROKEN
             continue
-        at = _after_space(window, at, size)
+        if byte_at(window, at) <= _SPACE:
+            at = _after_space(window, at, size)
         if at == size:
             code = NEED_MORE
             continue
@@ -758,60 +867,101 @@ def _scan_tuples(
         if byte_at(window, at) != _QUOTE:
             continue
         end = at + 1
-        found = digits_at(window, end)
-        if found >> 32 == 8:
-            ms, end = _rest_of_number(window, end + 8, found & 0xFFFFFFFF)
+        word = word_at(window, end)
+        if word != last_head:
+            found = digits_at(window, end)
+            if found >> 32 != 8:
+                continue
+            last_head = word
+            last_head_value = found & 0xFFFFFFFF
+        found = digits_at(window, end + 8)
+        rest = found & 0xFFFFFFFF
+        if found >> 32 == 2:
+            ms = (last_head_value * 100 + rest) * 1000
+            end += 10
+        elif found >> 32 == 5:
+            ms = last_head_value * 100_000 + rest
+            end += 13
         else:
-            ms = -1
-        if ms < 0 or byte_at(window, end) != _COMMA:
             continue
-        if ms < _FIRST_MILLISECONDS:
-            ms *= 1000
+        if byte_at(window, end) != _COMMA:
+            continue
         if ms < earliest or ms > latest:
             continue
-        source, behind = _ipv4(window, end + 1)
-        if source >= 0:
-            end = behind
+        src_start = end + 1
+        is_own = (
+            word_at(window, src_start) == own_word
+            and word_at(window, src_start + 8) & own_mask == own_rest
+        )
+        if is_own:
+            source = own
+            dst_start = src_start + own_length
+            is_none = 0
         else:
-            text, behind = _known_text(window, end + 1, texts, text_starts, text_store)
+            source, end, is_none = _ipv4(window, src_start)
+            dst_start = end + 1
+        if is_none == 0:
+            if (
+                word_at(window, dst_start) == own_word
+                and word_at(window, dst_start + 8) & own_mask == own_rest
+            ):
+                target = own
+                behind = dst_start + own_length
+            else:
+                target, end, is_none = _ipv4(window, dst_start)
+                behind = end + 1
+                if not is_own and is_none == 0:
+                    # One of them will be the machine's: by turns, until it comes again.
+                    own_turn ^= 1
+                    start = dst_start if own_turn else src_start
+                    own = target if own_turn else source
+                    own_length = behind - dst_start if own_turn else dst_start - src_start
+                    own_word = word_at(window, start)
+                    own_mask = -1 if own_length == 16 else (1 << 8 * (own_length - 8)) - 1
+                    own_rest = word_at(window, start + 8) & own_mask
+        if is_none:
+            text, end = _known_text(window, src_start, texts, text_starts, text_store)
             if text < 0 or text_addresses[text] == -1:
                 continue
             source = text_addresses[text]
-            end = behind + 1
-        target, behind = _ipv4(window, end)
-        if target >= 0:
-            end = behind
-        else:
-            text, behind = _known_text(window, end, texts, text_starts, text_store)
+            text, end = _known_text(window, end + 1, texts, text_starts, text_store)
             if text < 0 or text_addresses[text] == -1:
                 continue
             target = text_addresses[text]
-            end = behind + 1
-        src_port, end = _number(window, end, 5)
-        if src_port < 0 or src_port > 65535 or byte_at(window, end) != _COMMA:
+            behind = end + 1
+        marks = marks_at(window, behind)
+        end = behind + trailing_zeros(marks)
+        length = end - behind
+        src_port = number_before(window, end, length)
+        if length < 1 or length > 5 or src_port > 65535 or byte_at(window, end) != _COMMA:
             continue
-        dst_port, end = _number(window, end + 1, 5)
-        if dst_port < 0 or dst_port > 65535 or byte_at(window, end) != _COMMA:
+        marks &= marks - 1
+        start = end + 1
+        end = behind + trailing_zeros(marks)
+        length = end - start
+        dst_port = number_before(window, end, length)
+        if length < 1 or length > 5 or dst_port > 65535 or byte_at(window, end) != _COMMA:
             continue
         byte = byte_at(window, end + 1)
-        if byte == _T:
-            version, protocol, end = 2, 6, end + 2
-        elif byte == _U:
-            version, protocol, end = 2, 17, end + 2
+        if byte == _T or byte == _U:
+            version = 2
+            protocol = 6 if byte == _T else 17
+            end += 2
         else:
             version = 4
-            protocol, end = _number(window, end + 1, 3)
-            if protocol < 0 or protocol > 255:
+            marks &= marks - 1
+            start = end + 1
+            end = behind + trailing_zeros(marks)
+            length = end - start
+            protocol = number_before(window, end, length)
+            if length < 1 or length > 3 or protocol > 255:
                 continue
         if byte_at(window, end) != _COMMA:
             continue
         byte = byte_at(window, end + 1)
-        if byte == _I:
-            direction = 0
-        elif byte == _O:
-            direction = 1
-        else:
+        if byte != _I and byte != _O:
             continue
+        direction = 1 if byte == _O else 0
         if byte_at(window, end + 2) != _COMMA:
             continue
         byte = byte_at(window, end + 3)
@@ -905,24 +1055,24 @@ def _scan_tuples(
             day = ms // _DAY_MS
             hour = ms % _DAY_MS // _HOUR_MS
             hour_start = ms - ms % _HOUR_MS
-        put(flow_ms, rows, ms)
-        put(counter_1, rows, packets_there)
-        put(counter_2, rows, bytes_there)
-        put(counter_3, rows, packets_back)
-        put(counter_4, rows, bytes_back)
-        put(src_ips, rows, source)
-        put(dst_ips, rows, target)
-        put(narrow_src_port, rows, src_port)
-        put(narrow_dst_port, rows, dst_port)
-        put(narrow_protocol, rows, protocol)
-        put(narrow_direction, rows, direction)
-        put(narrow_decision, rows, decision)
-        put(narrow_flow_state, rows, state_of_flow)
-        put(narrow_encryption, rows, encryption)
-        put(narrow_log_version, rows, version)
-        put(narrow_date, rows, day)
-        put(narrow_hour_of_day, rows, hour)
-        put(narrow_tuple, rows, tuple_no)
+        put(wide, FLOW_MS * row_room + rows, ms)
+        put(wide, SRC_IP * row_room + rows, source)
+        put(wide, DST_IP * row_room + rows, target)
+        put(wide, FIRST_COUNTER * row_room + rows, packets_there)
+        put(wide, (FIRST_COUNTER + 1) * row_room + rows, bytes_there)
+        put(wide, (FIRST_COUNTER + 2) * row_room + rows, packets_back)
+        put(wide, (FIRST_COUNTER + 3) * row_room + rows, bytes_back)
+        put(narrow, SRC_PORT * row_room + rows, src_port)
+        put(narrow, DST_PORT * row_room + rows, dst_port)
+        put(narrow, PROTOCOL * row_room + rows, protocol)
+        put(narrow, DIRECTION * row_room + rows, direction)
+        put(narrow, DECISION * row_room + rows, decision)
+        put(narrow, FLOW_STATE * row_room + rows, state_of_flow)
+        put(narrow, ENCRYPTION * row_room + rows, encryption)
+        put(narrow, LOG_VERSION * row_room + rows, version)
+        put(narrow, DATE * row_room + rows, day)
+        put(narrow, HOUR_OF_DAY * row_room + rows, hour)
+        put(narrow, TUPLE * row_room + rows, tuple_no)
         rows += 1
         tuple_no += 1
         at = end + 1

@@ -67,8 +67,8 @@ class TupleTable:
         self._rejects: dict[int, tuple[RejectReason, str]] = {}
 
     def _make_room(self) -> None:
-        self._wide = np.empty((scan.WIDE, BATCH_TUPLES), np.int64)
-        self._narrow = np.empty((scan.NARROW, BATCH_TUPLES), np.int32)
+        self._wide = _room(scan.WIDE, np.int64)
+        self._narrow = _room(scan.NARROW, np.int32)
 
     @property
     def _gives_away(self) -> bool:
@@ -364,6 +364,12 @@ class _Texts:
             self.addresses[number] = self.encryptions[number] = -1
             self.table[slot] = number
         return number
+
+
+def _room(columns: int, kind: type[np.integer[Any]]) -> np.ndarray:
+    """A table for a batch; of Arrow's memory, which is used again without asking the system."""
+    size = columns * BATCH_TUPLES * np.dtype(kind).itemsize
+    return np.frombuffer(pa.allocate_buffer(size), kind).reshape(columns, BATCH_TUPLES)
 
 
 def nullable(values: np.ndarray) -> pa.Array:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,26 @@ def test_sums_of_counters_are_those_of_the_text(texts: list[str]):
     assert [row["reject_reason"] for row in rows] == [None] * len(texts)
     for name in COUNTERS:
         assert sum(row[name] or 0 for row in rows) == sums[name]
+
+
+# As short and as long as an address can be, and ones that begin alike.
+_ALIKE = (
+    "0.0.0.0", "10.0.0.4", "10.0.0.40", "10.0.0.41", "110.0.0.4", "255.255.255.255",
+    "255.255.255.25", "255.255.255.5", "fd00::4", "fd00::40",
+)  # fmt: skip
+
+
+@given(pairs=st.lists(st.tuples(*2 * [st.sampled_from(_ALIKE)]), min_size=1, max_size=12))
+def test_an_address_that_was_there_before_is_not_taken_for_another(pairs: list[tuple[str, str]]):
+    texts = [f"1793509200000,{one},{other},1,2,6,I,B,NX,,,," for one, other in pairs]
+    rows, _ = decode(vnet_document(*texts))
+    assert [(row["src_ip"], row["dst_ip"]) for row in rows] == pairs
+
+
+@pytest.mark.parametrize("octet", range(1_000))
+def test_a_part_of_an_address_is_a_byte(octet: int):
+    rows, _ = decode(vnet_document(f"1793509200000,1.{octet}.3.{octet},9.9.9.9,1,2,6,I,D,NX,,,,"))
+    assert rows[0]["reject_reason"] == (None if octet < 256 else "address_unreadable")
 
 
 @given(tuples=st.lists(st.one_of(good_texts, odd), min_size=1, max_size=12))
