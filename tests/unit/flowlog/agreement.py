@@ -167,9 +167,12 @@ def _assert_plain_json(data: bytes, rows: list[Row], first_record_no: int) -> No
     if first_record_no or b'"records"' not in data[:16] or data.count(b'"records"') > 1:
         return
     try:
-        elements: list[Any] = json.loads(data)["records"]
+        document: Any = json.loads(data)
     except (ValueError, RecursionError):  # no JSON, or nested deeper than this parser goes
         return
+    if not isinstance(document, dict) or "records" not in document:
+        return  # it stands in something else
+    elements: list[Any] = document["records"]
     # Of a key that stands twice json takes the last, as the decoder does, but for the outermost.
     sums: Counter[str] = Counter()
     plain: Counter[str] = Counter()
