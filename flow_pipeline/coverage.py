@@ -32,7 +32,7 @@ def new_forms(lake: Lake, days: Sequence[date]) -> list[NewForm]:
     drift = model_view(lake, "schema_drift")
     if snapshot is None or not snapshot.files or drift is None:
         return []
-    files = list_literal(file.path for file in snapshot.files)
+    files = list_literal(snapshot.paths)
     # All views of the lake would take as long as a small run.
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"create view schema_daily as {table_select(snapshot.spec, files)}")

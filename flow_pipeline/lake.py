@@ -82,15 +82,21 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class LakeFile:
-    """One file of a snapshot."""
+    """One file of a snapshot. `name` is its path below the table's directory, as the log has it."""
 
-    path: Path
+    root: Path
+    name: str
     partition: Partition
     rows: int
     size: int
     # The log's statistics are read only where somebody asks: a snapshot may have thousands.
     actions: pa.Table = field(repr=False, compare=False)
     row: int = field(repr=False, compare=False)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.root / self.name
 
     @property
     def lowest(self) -> dict[str, Any]:
@@ -130,6 +136,11 @@ class Snapshot:
     def _delta(self) -> DeltaTable:
         """The table at this version."""
         return self._opened or DeltaTable(str(self.root), version=self.version)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the files lie, as text: a path of each would cost more than all else of it."""
+        return [f"{self.root}/{file.name}" for file in self.files]
 
     @cached_property
     def by_partition(self) -> dict[Partition, tuple[LakeFile, ...]]:
@@ -188,7 +199,7 @@ class Snapshot:
         ]
         actions += [
             RemoveAction(
-                path=file.path.relative_to(self.root).as_posix(),
+                path=file.name,
                 data_change=True,
                 deletion_timestamp=now,
                 size=file.size,
@@ -261,13 +272,18 @@ class Snapshot:
         return DeltaTable(str(self.root))
 
 
+# The tables as they were read last, and the mark of that version. For all that a process opens: a
+# run opens its lake several times.
+_READ: dict[Path, tuple[Snapshot, tuple[int, int]]] = {}
+_MOST_READ = 200
+
+
 class Lake:
     """A lake's directory. Opening it checks that this program may read it."""
 
     def __init__(self, root: Path, marker: dict[str, Any]) -> None:
         self.root = root
         self._marker = marker
-        self._read: dict[str, tuple[Snapshot, tuple[int, int]]] = {}
 
     @classmethod
     def open(cls, root: Path, *, is_sample: bool = False) -> Lake:
@@ -396,8 +412,8 @@ class Lake:
         """The newest version of a table; None if it does not exist yet."""
         root = self.root / name
         # A run looks at its tables hundreds of times, and most of them have not changed since.
-        if name in self._read:
-            read, mark = self._read[name]
+        if root in _READ:
+            read, mark = _READ[root]
             # What cannot be looked at is told of by opening it.
             with suppress(OSError):
                 if mark == _mark(root, read.version) and _mark(root, read.version + 1) is None:
@@ -416,7 +432,9 @@ class Lake:
         files = sorted(_files(root, partition_by, actions), key=_file_order)
         read = Snapshot(spec, root, delta.version(), tuple(files), delta)
         if mark is not None:
-            self._read[name] = (read, mark)
+            _READ[root] = (read, mark)
+            while len(_READ) > _MOST_READ:
+                del _READ[next(iter(_READ))]
         return read
 
     def version(self, name: str) -> int:
@@ -537,7 +555,7 @@ def _files(root: Path, partition_by: Sequence[str], actions: pa.Table) -> Iterat
     )
     for row, path in enumerate(paths):
         partition = Partition(tuple(column[row] for column in values))
-        yield LakeFile(root / path, partition, counts[row] or 0, sizes[row], actions, row)
+        yield LakeFile(root, path, partition, counts[row] or 0, sizes[row], actions, row)
 
 
 def _mark(root: Path, version: int) -> tuple[int, int] | None:
@@ -549,8 +567,8 @@ def _mark(root: Path, version: int) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _file_order(file: LakeFile) -> tuple[Partition, str]:
-    return (file.partition, file.path.name)
+def _file_order(file: LakeFile) -> tuple[tuple[tuple[str, str], ...], str]:
+    return (file.partition.values, file.name)
 
 
 def _partition_text(value: object) -> str:

@@ -227,7 +227,7 @@ def create_views(
         if snapshot is None:
             continue
         versions[name] = snapshot.version
-        files = list_literal(file.path for file in snapshot.files) if snapshot.files else None
+        files = list_literal(snapshot.paths) if snapshot.files else None
         views = {name: table_select(snapshot.spec, files)}
         if name == "landed_tuples":
             views |= landed_views(files)

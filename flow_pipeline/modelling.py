@@ -37,6 +37,7 @@ from flow_pipeline.lake import (
     TableSpec,
     attempts,
     footer_bytes,
+    read_footer,
 )
 from flow_pipeline.lake_views import (
     arrow_type,
@@ -231,7 +232,6 @@ class Planner:
         self._current.clear()
         self._hours.clear()
         self._handed_on.clear()
-        self.__dict__.pop("_files", None)
 
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a table as of the last refresh."""
@@ -515,7 +515,7 @@ class Planner:
     def _footer(self, path: Path) -> Mapping[str, Any]:
         if path not in self._footers:
             # What else it was made of would be a burden for the files of a year.
-            footer = self._files[path].footer()
+            footer = read_footer(path)
             kept: dict[str, Any] = {key: footer.get(key) for key in ("id", "landings")}
             carry = self._carrying_by_name.get(path.relative_to(self.lake.root).parts[0])
             if carry is not None:
@@ -536,11 +536,6 @@ class Planner:
         return {
             model.name: model.carries for model in self.project.models.values() if model.carries
         }
-
-    @cached_property
-    def _files(self) -> dict[Path, LakeFile]:
-        snapshots = [snapshot for snapshot in self._snapshots.values() if snapshot]
-        return {file.path: file for snapshot in snapshots for file in snapshot.files}
 
     def landings_of(self, hour: datetime) -> list[Landing]:
         """What was landed of a written hour, one for each source."""

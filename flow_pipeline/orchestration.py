@@ -99,7 +99,7 @@ def _unusable(home: Path, reason: str) -> HistoryError:
 
 def run_hours(instance: dg.DagsterInstance, hours: Sequence[datetime]) -> RunOutcome:
     """Land, look up and model a range of hours as one Dagster run."""
-    from flow_pipeline.defs.automation import DAYS_FOLLOW
+    from flow_pipeline.defs.time_partitions import DAYS_FOLLOW
 
     return _run(instance, "hours_job", hours, {DAYS_FOLLOW: "true"})
 

@@ -133,14 +133,22 @@ class Pipeline:
                 progress.report("Looking up", len(looked_up), len(hours))
         return looked_up
 
-    def model_hours(self, hours: Sequence[datetime]) -> ModelledRange:
-        """Bring event hours up to date, and those that flows of the same written hours are in."""
+    def model_hours(self, hours: Sequence[datetime], *, days_follow: bool = False) -> ModelledRange:
+        """Bring event hours up to date, and those that flows of the same written hours are in.
+
+        Where their days follow, `flows.duckdb` is left to those, unless something went wrong.
+        """
         self.planner.refresh()
-        return self._model("hour", sorted({*hours, *self.planner.event_hours(hours)}))
+        modelled = self._model("hour", sorted({*hours, *self.planner.event_hours(hours)}))
+        if not days_follow or modelled.unbuilt or modelled.failed_tests:
+            self.publish()
+        return modelled
 
     def model_days(self, days: Sequence[date]) -> ModelledRange:
         """Bring days up to date."""
-        return self._model("day", sorted(days))
+        modelled = self._model("day", sorted(days))
+        self.publish()
+        return modelled
 
     def days_of(self, hours: Sequence[datetime], *, landed: Sequence[datetime]) -> list[date]:
         """The days of event hours asked for, of written hours, and those their flows are in."""
@@ -235,9 +243,7 @@ class Pipeline:
             told = max(done, total)
             progress.report("Modelling hours" if grain == "hour" else "Summarising", done, told)
 
-        modelled = model_range(self.planner, "hour" if grain == "hour" else "day", whens, on_built)
-        self.publish()
-        return modelled
+        return model_range(self.planner, "hour" if grain == "hour" else "day", whens, on_built)
 
     def _earliest(self) -> datetime:
         with self.sources() as sources:

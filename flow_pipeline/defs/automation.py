@@ -6,13 +6,17 @@ Belongs here: jobs, the schedule, the sensor. Nothing here decides what is curre
 import dagster as dg
 
 from flow_pipeline.defs.models import DAY_MODELS, HOUR_MODELS
-from flow_pipeline.defs.time_partitions import DAYS, HOURS, hours_of_tags, key_of, range_tags
+from flow_pipeline.defs.time_partitions import (
+    DAYS,
+    DAYS_FOLLOW,
+    HOURS,
+    hours_of_tags,
+    key_of,
+    range_tags,
+)
 from flow_pipeline.partitions import HOUR, floor_hour
 from flow_pipeline.pipeline import Pipeline
 from flow_pipeline.settings import load_settings
-
-# Set on a run whose caller runs the days itself.
-DAYS_FOLLOW = "flow_pipeline/days_follow"
 
 hours_job = dg.define_asset_job(
     "hours_job",

@@ -19,6 +19,7 @@ from flow_pipeline.defs.reference_data import IP_LOOKUP, THREAT_ENTRIES
 from flow_pipeline.defs.resources import PipelineResource
 from flow_pipeline.defs.time_partitions import (
     DAYS,
+    DAYS_FOLLOW,
     FROM_HOURS_OF_DAY,
     FROM_WRITTEN_HOURS,
     HOURS,
@@ -177,7 +178,7 @@ def hour_models(context: dg.AssetExecutionContext, pipeline: PipelineResource):
     """Bring the run's event hours up to date, and those that late flows of its landings are in."""
     hours = hours_in(context)
     with pipeline.opened() as opened:
-        modelled = opened.model_hours(hours)
+        modelled = opened.model_hours(hours, days_follow=DAYS_FOLLOW in context.run.tags)
         currency = opened.currency("hour", hours)
     yield from _file_check_results(modelled, HOUR_MODELS)
     for name in HOUR_MODELS:

@@ -14,6 +14,8 @@ from flow_pipeline.lake import Lake
 from flow_pipeline.partitions import DAY, HOUR, day_start, hours_between, utc_now
 from flow_pipeline.settings import load_settings
 
+# Set on a run of hours whose caller runs their days itself.
+DAYS_FOLLOW = "flow_pipeline/days_follow"
 HOUR_FORMAT = "%Y-%m-%d-%H:%M"
 
 
