@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from flow_pipeline.lake import Lake
-from flow_pipeline.lake_views import DATABASE_NAME
+from flow_pipeline.lake_views import DATABASE_NAME, connect
 
 QUESTIONS = (
     "Are virtual machines attacked before they even come online?",
@@ -49,8 +49,7 @@ def answers(lake: Lake, days: Sequence[date]) -> Answers | None:
     """The answers for those of some days that have flows; None if none has."""
     if not set(lake.table_names()) >= _TABLES:
         return None
-    # The views that a run has just made: making them again for these few took a second.
-    with duckdb.connect(str(lake.root / DATABASE_NAME), read_only=True) as connection:
+    with _views(lake) as connection:
         connection.execute(f"set variable days = {_days(days)}")
         found = _rows(
             connection,
@@ -67,6 +66,15 @@ def answers(lake: Lake, days: Sequence[date]) -> Answers | None:
             for question, sentences in zip(QUESTIONS, told, strict=True)
         ),
     )
+
+
+def _views(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """Those that a run has just made; to make them again takes a second, for a few of them."""
+    try:
+        return duckdb.connect(str(lake.root / DATABASE_NAME), read_only=True)
+    except duckdb.IOException:
+        # Somebody has opened it to write.
+        return connect(lake)
 
 
 def _days(days: Sequence[date]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -58,6 +60,23 @@ def told(pipeline: Pipeline, number: int) -> str:
     assert found.days == (DAY,)
     assert tuple(each.question for each in found.answers) == QUESTIONS
     return "\n".join(found.answers[number].sentences)
+
+
+def test_they_are_told_while_somebody_has_opened_the_published_views_to_write(
+    study: Pipeline,
+) -> None:
+    before = [told(study, number) for number in range(len(QUESTIONS))]
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(study.lake.root / "flows.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        assert [told(study, number) for number in range(len(QUESTIONS))] == before
+        writer.stdin.write(b"\n")
 
 
 def test_each_machine_was_probed_before_its_first_packet(
