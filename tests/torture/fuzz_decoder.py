@@ -42,7 +42,7 @@ SEEDS = 200
 LONGEST_INPUT = 300
 # Under atheris a process grows by some kilobytes with each input, without it the same inputs leave
 # it as it was: so one after the other takes on the corpus, and none comes near to its limit.
-INPUTS_OF_A_PROCESS = 50_000
+INPUTS_OF_A_PROCESS = 25_000
 # For one input, of CPU time: a busy machine does not change it.
 MOST_SECONDS = 30
 # libFuzzer ends a process that hangs on one input, or takes more memory.

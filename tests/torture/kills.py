@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,6 +34,7 @@ _KILLS_BEFORE_A_REPAIR = 3
 # After a file is staged DuckDB works where no call of Python is made.
 _LONGEST_DELAY = 0.03
 _AGE = timedelta(days=30)
+_HISTORY = Lock()
 # What a run does, one after the other, by the table that changes then.
 _STAGES = {
     "landed_tuples": "while landing",
@@ -72,14 +74,16 @@ def kill_runs(
     kills: int,
     of_command: int,
     say: Callable[[str], None] = lambda _line: None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> KillTally:
     """Kill so many runs of workers over one new lake, then so many of the command.
 
-    Raises Difference if the lake is not what it has to be; it is left as it is then.
+    Fewer once `is_over`. Raises Difference if the lake is not what it has to be; it is left as it
+    is then.
     """
     with Workers(directory / "runs.log", 2) as workers:
         lake = _KilledLake(directory, store, Random(seed), workers)
-        while (killed := lake.tally.kills) < kills + of_command:
+        while (killed := lake.tally.kills) < kills + of_command and not is_over():
             at_most = kills - killed if killed < kills else kills + of_command - killed
             lake.kill_and_repair(at_most, of_command=killed >= kills)
             say(f"{lake.tally.kills} of {kills + of_command} kills, {lake.tally.repairs} repairs")
@@ -220,9 +224,11 @@ class _KilledLake:
     def _assert_no_run_seems_alive(self) -> None:
         import dagster as dg
 
-        os.environ["DAGSTER_HOME"] = str(self._log.parent / ".dagster")
-        with dg.DagsterInstance.get() as instance:
-            alive = [run.run_id for run in instance.get_runs() if not run.is_finished]
+        # Its configuration names this variable, which is one for the lakes of all threads.
+        with _HISTORY:
+            os.environ["DAGSTER_HOME"] = str(self._log.parent / ".dagster")
+            with dg.DagsterInstance.get() as instance:
+                alive = [run.run_id for run in instance.get_runs() if not run.is_finished]
         if alive:
             raise Difference(f"Dagster takes runs for alive that were killed: {alive}")
 

@@ -6,12 +6,16 @@ in `kills`, `races`, `fuzz_decoder` and the tests of faults.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from tests.integration.emulator import emulator
 from tests.torture.fuzz_decoder import fuzz_decoder
@@ -83,11 +87,27 @@ class Outcome:
 
 
 def kills(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
-    """Runs that are killed. Raises Difference."""
+    """Runs that are killed, over as many lakes at once as there are cores. Raises Difference."""
+    amount = amounts.kills_of_a_lake, amounts.kills_of_command_of_a_lake
+    failed = Event()
+
+    def over(lake: _Lake) -> KillTally:
+        def tell(line: str) -> None:
+            say(f"{lake.name}: {line}")
+
+        try:
+            with lake.store() as store:
+                seed_of_lake = f"{seed}/{lake.name}"
+                return kill_runs(lake.place, store, seed_of_lake, *amount, tell, failed.is_set)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = [pool.submit(over, lake) for lake in _lakes(directory / "kills", amounts, say)]
     total = KillTally()
-    for name, place, store in _lakes(directory / "kills", amounts, say):
-        amount = amounts.kills_of_a_lake, amounts.kills_of_command_of_a_lake
-        total.add(kill_runs(place, store, f"{seed}/{name}", *amount, say))
+    for each in done:
+        total.add(each.result())
     return Outcome(
         f"{total.kills} kills, {total.repairs} repairs, {total.looks} looks by readers",
         (
@@ -102,8 +122,10 @@ def kills(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
 def races(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
     """Runs that race. Raises Difference."""
     total = RaceTally()
-    for name, place, store in _lakes(directory / "races", amounts, say):
-        total.add(race_runs(place, store, f"{seed}/{name}", amounts.races_of_a_lake, say))
+    for lake in _lakes(directory / "races", amounts, say):
+        with lake.store() as store:
+            seed_of_lake = f"{seed}/{lake.name}"
+            total.add(race_runs(lake.place, store, seed_of_lake, amounts.races_of_a_lake, say))
     return Outcome(
         f"{total.rounds.total()} races, {total.looks} looks by readers",
         (f"runs: {_listed(total.rounds)}",),
@@ -143,19 +165,31 @@ PARTS: dict[str, Callable[[Path, int, Amounts, Say], Outcome]] = {
 }
 
 
-def _lakes(directory: Path, amounts: Amounts, say: Say) -> Iterator[tuple[str, Path, Store]]:
-    """A name, a directory and a store of logs for each lake."""
-    for number in range(amounts.lakes + amounts.lakes_with_account):
-        name = f"lake {number + 1}"
-        place = directory / f"{number + 1}"
-        place.mkdir(parents=True)
-        say(f"{name}: {place}")
-        if number < amounts.lakes:
-            yield name, place, Folders(place / "logs")
-            continue
-        with emulator(place) as account:
+@dataclass(frozen=True)
+class _Lake:
+    """Where a lake and its logs are to be; the logs in folders or in a storage account."""
+
+    name: str
+    place: Path
+    has_account: bool
+
+    @contextmanager
+    def store(self) -> Generator[Store]:
+        """Where the logs go."""
+        if not self.has_account:
+            yield Folders(self.place / "logs")
+            return
+        with emulator(self.place) as account:
             credential = {f"FLOW_CREDENTIAL_{account.account.upper()}": account.key}
-            yield name, place, Account(account.service, account.endpoint, credential)
+            yield Account(account.service, account.endpoint, credential)
+
+
+def _lakes(directory: Path, amounts: Amounts, say: Say) -> Iterator[_Lake]:
+    for number in range(amounts.lakes + amounts.lakes_with_account):
+        lake = _Lake(f"lake {number + 1}", directory / f"{number + 1}", number >= amounts.lakes)
+        lake.place.mkdir(parents=True)
+        say(f"{lake.name}: {lake.place}")
+        yield lake
 
 
 def _listed(counts: Counter[str]) -> str:
