@@ -12,9 +12,8 @@ from typing import Any
 import duckdb
 
 from bench.measure import parquet_files
-from flow_pipeline.flowlog.schema import LANDED_SCHEMA
+from flow_pipeline.flowlog.schema import COUNTERS, LANDED_SCHEMA
 
-_COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
 _TYPES = {
     "string": "varchar",
     "int16": "smallint",
@@ -33,7 +32,7 @@ class Disagreement(Exception):
 def digest(out: Path) -> dict[str, Any]:
     """Rows, sums, and the sum of a hash over every column of every row, in whatever order."""
     columns = ", ".join(LANDED_SCHEMA.names)
-    sums = ", ".join(f"sum({name}) as {name}" for name in _COUNTERS)
+    sums = ", ".join(f"sum({name}) as {name}" for name in COUNTERS)
     return _ask(
         out,
         f"""
@@ -65,9 +64,9 @@ def check_parquet(ours: dict[str, Any], out: Path, title: str) -> None:
 
 def floor_sums(out: Path) -> dict[str, int]:
     """What the columns of floor.c must add up to, from what we wrote."""
-    counters = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in _COUNTERS)
+    counters = ", ".join(f"coalesce(sum({name}), 0) as {name}" for name in COUNTERS)
     empty = " + ".join(
-        f"{1 << bit} * sum(({name} is null)::integer)" for bit, name in enumerate(_COUNTERS)
+        f"{1 << bit} * sum(({name} is null)::integer)" for bit, name in enumerate(COUNTERS)
     )
     encryptions = (
         "['X', 'NX', 'NX_HW_NOT_SUPPORTED', 'NX_SW_NOT_READY', 'NX_NOT_ACCEPTED', "

@@ -73,7 +73,7 @@ def _views(lake: Lake) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(str(lake.root / DATABASE_NAME), read_only=True)
     except duckdb.IOException:
-        # Somebody has opened it to write.
+        # Somebody has opened it to write, or taken it away.
         return connect(lake)
 
 

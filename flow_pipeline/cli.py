@@ -245,6 +245,9 @@ def _run(settings: Settings, start: datetime | None, end: datetime | None) -> No
         if outcomes[0].succeeded:
             days = pipeline.days_of(asked, landed=landing)
             outcomes.append(run_days(instance, days))
+        else:
+            # The hours left it to the days, which do not follow.
+            pipeline.publish()
     failures = [failure for one in outcomes for failure in one.failures]
     _show_result(pipeline, landing, days)
     if not all(one.succeeded for one in outcomes):

@@ -272,10 +272,10 @@ class Snapshot:
         return DeltaTable(str(self.root))
 
 
-# The tables as they were read last, and the mark of that version. For all that a process opens: a
-# run opens its lake several times.
-_READ: dict[Path, tuple[Snapshot, tuple[int, int]]] = {}
-_MOST_READ = 200
+# Tables as they were read last, with the mark of that version: a run opens its lake several times,
+# looks at its tables hundreds of times, and most of them have not changed since.
+_last_read: dict[Path, tuple[Snapshot, tuple[int, int]]] = {}
+_MOST_LAST_READ = 200
 
 
 class Lake:
@@ -411,9 +411,8 @@ class Lake:
     def snapshot(self, name: str) -> Snapshot | None:
         """The newest version of a table; None if it does not exist yet."""
         root = self.root / name
-        # A run looks at its tables hundreds of times, and most of them have not changed since.
-        if root in _READ:
-            read, mark = _READ[root]
+        if (last_read := _last_read.get(root)) is not None:
+            read, mark = last_read
             # What cannot be looked at is told of by opening it.
             with suppress(OSError):
                 if mark == _mark(root, read.version) and _mark(root, read.version + 1) is None:
@@ -432,9 +431,9 @@ class Lake:
         files = sorted(_files(root, partition_by, actions), key=_file_order)
         read = Snapshot(spec, root, delta.version(), tuple(files), delta)
         if mark is not None:
-            _READ[root] = (read, mark)
-            while len(_READ) > _MOST_READ:
-                del _READ[next(iter(_READ))]
+            if len(_last_read) >= _MOST_LAST_READ:
+                _last_read.clear()
+            _last_read[root] = (read, mark)
         return read
 
     def version(self, name: str) -> int:

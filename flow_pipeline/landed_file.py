@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from flow_pipeline.flowlog.block_list import BlockCursor
-from flow_pipeline.flowlog.schema import ENCODED_SCHEMA, LANDED_SCHEMA
+from flow_pipeline.flowlog.schema import COUNTERS, ENCODED_SCHEMA, LANDED_SCHEMA
 from flow_pipeline.lake import FOOTER_KEY, LakeFile, TableSpec, footer_bytes, staging, writing
 
 LANDED_TUPLES = TableSpec(
@@ -35,8 +35,7 @@ LANDED_TUPLES = TableSpec(
 _ROW_GROUP_ROWS = 65_536
 # Times rise within a blob, counters are mostly small or none, ports are spread evenly: of
 # all these differences are about as small as compression makes them, in less time.
-_COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
-_DELTA_COLUMNS = ("flow_time", *_COUNTERS, "src_port")
+_DELTA_COLUMNS = ("flow_time", *COUNTERS, "src_port")
 # More of them are put together sooner than they are written one by one.
 _FEW_BATCHES = 8
 # PyArrow writes a column in batches of so many rows; its own default of 1,024 costs five percent.

@@ -136,11 +136,11 @@ class Pipeline:
     def model_hours(self, hours: Sequence[datetime], *, days_follow: bool = False) -> ModelledRange:
         """Bring event hours up to date, and those that flows of the same written hours are in.
 
-        Where their days follow, `flows.duckdb` is left to those, unless something went wrong.
+        Whoever brings their days up to date next leaves `flows.duckdb` to that.
         """
         self.planner.refresh()
         modelled = self._model("hour", sorted({*hours, *self.planner.event_hours(hours)}))
-        if not days_follow or modelled.unbuilt or modelled.failed_tests:
+        if not days_follow:
             self.publish()
         return modelled
 

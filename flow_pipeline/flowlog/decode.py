@@ -279,7 +279,7 @@ class _WaitingRows:
 
     def _write(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `clear`
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call; closed by `clear`
         for arrays, fields in self._parts:
             batch = pa.RecordBatch.from_pydict({"array_no": pa.array(arrays), **fields})
             # A stream of its own for each: their dictionaries differ.

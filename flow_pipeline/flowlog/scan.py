@@ -137,7 +137,7 @@ _ZERO, _NINE, _POINT, _MINUS = 48, 57, 46, 45
 _A, _B, _C, _D, _E, _I, _O, _T, _U, _Z = 65, 66, 67, 68, 69, 73, 79, 84, 85, 90
 _SPACE, _TAB, _LF, _CR = 32, 9, 10, 13
 # As many bytes are looked at together: an IPv4 address, or two ports and a protocol, with commas.
-_MARKS = 16
+_PART_BYTES = 16
 _DOT_WORD = int.from_bytes(b"000.", "little")
 _COMMA_WORD = int.from_bytes(b"000,", "little")
 # Moves three digits, a byte each, together to twelve bits that begin at the sixteenth.
@@ -184,14 +184,14 @@ if config.DISABLE_JIT:
         """A bit for each of 16 bytes, the first one the lowest: whether it is no digit."""
         return sum(
             1 << place
-            for place, byte in enumerate(window[at : at + _MARKS].tolist())
+            for place, byte in enumerate(window[at : at + _PART_BYTES].tolist())
             if not _ZERO <= byte <= _NINE
         )
 
     def copy_part(window, at, store, to):
         """Copy 16 bytes; a bit for each of them: whether a string may end or not go on there."""
-        part = window[at : at + _MARKS]
-        store[to : to + _MARKS] = part
+        part = window[at : at + _PART_BYTES]
+        store[to : to + _PART_BYTES] = part
         return sum(
             1 << place
             for place, byte in enumerate(part.tolist())
@@ -225,7 +225,7 @@ else:
     # An index of an array may be negative in Python, and Numba asks so for each byte anew.
 
     _WORD = ir.IntType(64)
-    _PART = ir.VectorType(ir.IntType(8), _MARKS)
+    _PART = ir.VectorType(ir.IntType(8), _PART_BYTES)
 
     def _part(context, builder, kind, array, at):
         """A pointer to 16 bytes."""
@@ -271,9 +271,9 @@ else:
 
         def generate(context, builder, signature, arguments):
             text = builder.load(_part(context, builder, signature.args[0], *arguments), align=1)
-            value = builder.sub(text, ir.Constant(_PART, [_ZERO] * _MARKS))
-            marks = builder.icmp_unsigned(">", value, ir.Constant(_PART, [9] * _MARKS))
-            return builder.zext(builder.bitcast(marks, ir.IntType(_MARKS)), ir.IntType(64))
+            value = builder.sub(text, ir.Constant(_PART, [_ZERO] * _PART_BYTES))
+            marks = builder.icmp_unsigned(">", value, ir.Constant(_PART, [9] * _PART_BYTES))
+            return builder.zext(builder.bitcast(marks, ir.IntType(_PART_BYTES)), ir.IntType(64))
 
         return types.int64(window, types.int64), generate
 
@@ -286,11 +286,11 @@ else:
             text = builder.load(_part(context, builder, signature.args[0], window, at), align=1)
             place = _part(context, builder, signature.args[2], store, to)
             builder.store(text, place).align = 1
-            marks = ir.Constant(ir.VectorType(ir.IntType(1), _MARKS), [0] * _MARKS)
+            marks = ir.Constant(ir.VectorType(ir.IntType(1), _PART_BYTES), [0] * _PART_BYTES)
             for byte in (_QUOTE, _BACKSLASH, 0):
-                is_it = builder.icmp_unsigned("==", text, ir.Constant(_PART, [byte] * _MARKS))
+                is_it = builder.icmp_unsigned("==", text, ir.Constant(_PART, [byte] * _PART_BYTES))
                 marks = builder.or_(marks, is_it)
-            return builder.zext(builder.bitcast(marks, ir.IntType(_MARKS)), ir.IntType(64))
+            return builder.zext(builder.bitcast(marks, ir.IntType(_PART_BYTES)), ir.IntType(64))
 
         return types.int64(window, types.int64, store, types.int64), generate
 
@@ -672,8 +672,8 @@ def _scan_record(window, size, state, skeletons, skeleton_ends, skeleton_table, 
             put(skeletons, out, byte)
             marks = copy_part(window, end, skeletons, place)
             while marks == 0:
-                end += _MARKS
-                place += _MARKS
+                end += _PART_BYTES
+                place += _PART_BYTES
                 marks = copy_part(window, end, skeletons, place)
             end += trailing_zeros(marks) + 1
             if byte_at(window, end - 1) != _QUOTE or end > size:

@@ -65,6 +65,9 @@ FLOW_COLUMNS: tuple[Column, ...] = (
 )
 """`flow_records`: one row per decoded tuple, exactly as logged, typed."""
 
+COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
+"""The counters of a tuple, in its order."""
+
 REJECT_COLUMNS: tuple[Column, ...] = (
     Column("reject_reason", _text, nullable=True),
     Column("raw", _text, nullable=True),

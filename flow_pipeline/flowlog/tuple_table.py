@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 
 from flow_pipeline.flowlog import scan
-from flow_pipeline.flowlog.schema import RejectReason
+from flow_pipeline.flowlog.schema import COUNTERS, RejectReason
 from flow_pipeline.flowlog.tuples import LONGEST_TUPLE, FlowTuple, read_tuple
 
 # Not a power of two: or the columns would lie such that all of them fall into the same few lines of
@@ -26,7 +26,6 @@ _MOST_SKELETONS = 4_096
 _MOST_TEXTS = 16_384
 _SKELETON_BYTES = 1 << 20
 _HOUR_MS = 3_600_000
-_COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
 _CODED = {
     "direction": (scan.DIRECTION, pa.array(scan.DIRECTIONS)),
     "decision": (scan.DECISION, pa.array(scan.DECISIONS)),
@@ -35,7 +34,7 @@ _CODED = {
 
 TUPLE_COLUMNS: tuple[str, ...] = (
     "flow_time", "date", "hour", "src_ip", "dst_ip", "src_port", "dst_port", "protocol",
-    "direction", "decision", "flow_state", "encryption", *_COUNTERS, "log_version",
+    "direction", "decision", "flow_state", "encryption", *COUNTERS, "log_version",
     "tuple_no", "reject_reason", "raw",
 )  # fmt: skip
 """What a row is without its envelope."""
@@ -109,7 +108,7 @@ class TupleTable:
     def _add(self, row: int, found: FlowTuple) -> None:
         wide, narrow = self._wide, self._narrow
         wide[scan.FLOW_MS, row] = found.flow_ms
-        for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
+        for counter, name in enumerate(COUNTERS, scan.FIRST_COUNTER):
             value = getattr(found, name)
             wide[counter, row] = -1 if value is None else value
         texts = self._texts
@@ -197,7 +196,7 @@ class TupleTable:
             "log_version": pa.array(narrow[scan.LOG_VERSION].astype(np.int16), mask=mask),
             "tuple_no": pa.array(narrow[scan.TUPLE]),
         }
-        for counter, name in enumerate(_COUNTERS, scan.FIRST_COUNTER):
+        for counter, name in enumerate(COUNTERS, scan.FIRST_COUNTER):
             columns[name] = nullable(wide[counter])
         for name, (row, words) in _CODED.items():
             columns[name] = pa.DictionaryArray.from_arrays(nullable(narrow[row]), words)

@@ -50,26 +50,27 @@ def main(
         )
     told: list[str] = []
     has_failed = False
-    for name in names:
-        directory = scratch / time.strftime(f"%Y-%m-%dT%H-%M-%S-{name}")
-        directory.mkdir(parents=True)
-        began = time.monotonic()
-        try:
-            outcome = PARTS[name](directory, seed, SHORT if short else LONG, _say)
-            differences = "0"
-            shutil.rmtree(directory)
-        except Exception as error:  # noqa: BLE001 - a reader's error is a difference, too
-            has_failed = True
-            outcome, differences = Outcome("stopped at the first difference", ()), "1"
-            if not isinstance(error, Difference):
-                _console.print_exception()
-            _console.print(Text(f"{name}, in {directory}:\n{error}", style="red"))
-        minutes = f"{(time.monotonic() - began) / 60:.1f}"
-        table.add_row(name, outcome.done, differences, minutes)
-        told += [f"{name}: {detail}" for detail in outcome.details]
-    _console.print(table)
-    for line in told:
-        _console.print(Text(line))
+    try:
+        for name in names:
+            directory = scratch / time.strftime(f"%Y-%m-%dT%H-%M-%S-{name}")
+            directory.mkdir(parents=True)
+            began = time.monotonic()
+            try:
+                outcome = PARTS[name](directory, seed, SHORT if short else LONG, _say)
+                differences = "0"
+                shutil.rmtree(directory)
+            except Difference as error:
+                has_failed = True
+                outcome, differences = Outcome("stopped at the first difference", ()), "1"
+                _console.print(Text(f"{name}, in {directory}:\n{error}", style="red"))
+            minutes = f"{(time.monotonic() - began) / 60:.1f}"
+            table.add_row(name, outcome.done, differences, minutes)
+            told += [f"{name}: {detail}" for detail in outcome.details]
+    finally:
+        # What was done before is told, too, when a part ends in an error of its own.
+        _console.print(table)
+        for line in told:
+            _console.print(Text(line))
     raise typer.Exit(int(has_failed))
 
 

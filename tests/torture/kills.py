@@ -87,7 +87,8 @@ def kill_runs(
             at_most = kills - killed if killed < kills else kills + of_command - killed
             lake.kill_and_repair(at_most, of_command=killed >= kills)
             say(f"{lake.tally.kills} of {kills + of_command} kills, {lake.tally.repairs} repairs")
-        lake.sweep()
+        if not is_over():
+            lake.sweep()
     return lake.tally
 
 

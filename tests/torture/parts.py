@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,25 +89,25 @@ class Outcome:
 def kills(directory: Path, seed: int, amounts: Amounts, say: Say) -> Outcome:
     """Runs that are killed, over as many lakes at once as there are cores. Raises Difference."""
     amount = amounts.kills_of_a_lake, amounts.kills_of_command_of_a_lake
-    failed = Event()
+    is_over = Event()
+    total = KillTally()
 
     def over(lake: _Lake) -> KillTally:
         def tell(line: str) -> None:
             say(f"{lake.name}: {line}")
 
-        try:
-            with lake.store() as store:
-                seed_of_lake = f"{seed}/{lake.name}"
-                return kill_runs(lake.place, store, seed_of_lake, *amount, tell, failed.is_set)
-        except BaseException:
-            failed.set()
-            raise
+        with lake.store() as store:
+            seed_of_lake = f"{seed}/{lake.name}"
+            return kill_runs(lake.place, store, seed_of_lake, *amount, tell, is_over.is_set)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = [pool.submit(over, lake) for lake in _lakes(directory / "kills", amounts, say)]
-    total = KillTally()
-    for each in done:
-        total.add(each.result())
+        lakes = [pool.submit(over, lake) for lake in _lakes(directory / "kills", amounts, say)]
+        try:
+            for lake in as_completed(lakes):
+                total.add(lake.result())
+        finally:
+            # After a difference, or when somebody has had enough, the others need not go on.
+            is_over.set()
     return Outcome(
         f"{total.kills} kills, {total.repairs} repairs, {total.looks} looks by readers",
         (
