@@ -105,12 +105,13 @@ class _Reader:
         if self.running is None or self.running.poll() is None:
             return self.running is not None
         status = self.running.returncode
-        seen = self._running_tally()
-        self.running = None
-        self.ended.append(seen)
         if status != 0:
             told = self._log.read_text(errors="replace")[-8_000:]
             self.failures.append(f"{self.mode.name} ended with {status}:\n{told}")
+        # Its log is named by how many ended before it.
+        seen = self._running_tally()
+        self.running = None
+        self.ended.append(seen)
         is_done = self.tally.inputs >= self.inputs or time.monotonic() > self.deadline
         if status == 0 and not is_done:
             self._notes.unlink()
